@@ -1,10 +1,12 @@
-//! The speed of the tools beside the programs that do the same, measured in the same round: files beside ripgrep.
+//! The speed of the tools beside the programs that do the same, measured in the same round: files beside ripgrep, commands
+//! beside `docker`.
 //!
 //! `cargo bench --bench tools` measures; with `-- --quick` it only checks that everything works, in a few seconds; with the name of
 //! a section it measures only that one. A timing is never asserted: machines differ, so read the ratios.
 //!
-//! Figures are written down in `benches/tools/files.rs`.
+//! Figures are written down in `benches/tools/files.rs` and `commands.rs`.
 
+mod commands;
 mod figure;
 mod files;
 
@@ -27,7 +29,7 @@ const QUICK: Scale = Scale { rounds: 1, files: 500 };
 
 type Section = fn(&Runtime, &Path, Scale) -> BenchResult;
 
-const SECTIONS: &[(&str, Section)] = &[("files", files::measure)];
+const SECTIONS: &[(&str, Section)] = &[("files", files::measure), ("commands", commands::measure)];
 
 /// A directory inside the build directory: temporary directories may be in memory.
 fn directory() -> std::io::Result<tempfile::TempDir> {

@@ -253,8 +253,36 @@ pub const SANDBOX_CPU_MILLIS: u32 = 2000;
 /// Size of each memory-backed scratch directory (`/tmp`, home) of a container, bytes; it counts against the memory limit.
 pub const SANDBOX_SCRATCH_BYTES: u64 = 512 * 1024 * 1024;
 
-/// Largest single file a command may create, bytes (`RLIMIT_FSIZE`). The sum of all files is not limited: see docs/sandbox.md.
+/// Files in each of them: the kernel's memory for one is about 1 KiB, and half of the machine's would be theirs by default.
+pub const SANDBOX_SCRATCH_FILES_MAX: u64 = 200_000;
+
+/// Largest single file a command may create, bytes (`RLIMIT_FSIZE`).
 pub const SANDBOX_FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+
+/// What a workspace may take of the disk, bytes: a build of a large Rust or C++ project takes 2 to 5 GiB.
+pub const WORKSPACE_BYTES_MAX: u64 = 8 * 1024 * 1024 * 1024;
+
+/// Files, directories and links that a workspace may have. A large JavaScript project has 100,000 in `node_modules`.
+pub const WORKSPACE_FILES_MAX: u64 = 500_000;
+
+/// How often the space that a command takes is looked at. A disk takes about 100 MB meanwhile.
+pub const DISK_LOOK: Duration = Duration::from_millis(100);
+
+/// The same, when a limit is near.
+pub const DISK_LOOK_NEAR: Duration = Duration::from_millis(10);
+
+/// The longest time between two measurements of a workspace in which something is written, unless they are slow.
+pub const DISK_MEASURE: Duration = Duration::from_secs(5);
+
+/// The pause between two measurements, in terms of what the last one took: 5 percent of one processor.
+pub const DISK_MEASURE_SHARE: u32 = 20;
+
+/// What a command may write beyond the limit, bytes, when the workspace is full as it starts: enough to move things around while
+/// it makes room.
+pub const DISK_SLACK_BYTES: u64 = 16 * 1024 * 1024;
+
+/// The same for files.
+pub const DISK_SLACK_FILES: u64 = 1000;
 
 /// Open files per process in a sandbox; node's watchers need more than the usual 1,024.
 pub const SANDBOX_OPEN_FILES_MAX: u64 = 8192;

@@ -67,6 +67,9 @@ impl ToolScope {
         observer: Arc<dyn Observer>,
     ) -> Self {
         let artifacts = Artifacts::new(artifacts, workspace.path().to_owned());
+        // What tools write counts against the sandbox's limit on the disk.
+        let own = sandbox.workspace();
+        let workspace = if own.path() == workspace.path() { own.clone() } else { workspace };
         Self { workspace, sandbox, artifacts, observer, secrets: Secrets::default() }
     }
 

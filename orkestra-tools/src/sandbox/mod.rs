@@ -7,6 +7,7 @@
 //! - it can write in the workspace and in scratch space that is removed with the sandbox.
 
 mod capture;
+mod disk;
 pub(crate) mod docker;
 pub(crate) mod local;
 mod owner;

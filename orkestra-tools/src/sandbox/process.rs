@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use super::disk::Full;
 use super::{Command, CommandResult, EXIT_TIMED_OUT, SandboxError};
 use crate::limits::{
     MACHINERY_TIMEOUT, PROCESS_ID_BYTES_MAX, PROCESS_SETTLE, PROCESS_TAIL_BYTES, PROCESSES_KEPT_MAX, PROCESSES_MAX,
@@ -21,7 +22,7 @@ use crate::scope::{Happening, Observer};
 use crate::secrets::Secrets;
 
 /// Exit code of a process that was stopped: killed by signal 9.
-const EXIT_STOPPED: i32 = 128 + 9;
+pub(super) const EXIT_STOPPED: i32 = 128 + 9;
 
 /// A process to start.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,7 +121,12 @@ pub(super) enum Until {
 /// How a command came to its end.
 pub(super) enum Ended<T> {
     ByItself(T),
-    Killed { exit_code: i32, timed_out: bool },
+    Killed {
+        exit_code: i32,
+        timed_out: bool,
+    },
+    /// It was killed because its workspace is full.
+    Full(Full),
 }
 
 impl Until {
@@ -128,20 +134,29 @@ impl Until {
         Self::Timeout(time)
     }
 
-    pub(super) async fn race<T>(self, command: impl Future<Output = T> + Send) -> Ended<T> {
-        let (killed, exit_code, timed_out) = match self {
-            Self::Timeout(time) => {
-                return match tokio::time::timeout(time, command).await {
-                    Ok(ended) => Ended::ByItself(ended),
-                    Err(_) => Ended::Killed { exit_code: EXIT_TIMED_OUT, timed_out: true },
-                };
+    /// Waits for the command, for when it is killed, or for a full workspace, whatever is first.
+    pub(super) async fn race<T>(
+        self,
+        command: impl Future<Output = T> + Send,
+        full: impl Future<Output = Full> + Send,
+    ) -> Ended<T> {
+        let killed = async {
+            match self {
+                Self::Timeout(time) => {
+                    tokio::time::sleep(time).await;
+                    (EXIT_TIMED_OUT, true)
+                }
+                Self::Stopped(stop) => {
+                    stop.notified().await;
+                    (EXIT_STOPPED, false)
+                }
             }
-            Self::Stopped(stop) => (stop, EXIT_STOPPED, false),
         };
         tokio::select! {
             biased;
             ended = command => Ended::ByItself(ended),
-            () = killed.notified() => Ended::Killed { exit_code, timed_out },
+            (exit_code, timed_out) = killed => Ended::Killed { exit_code, timed_out },
+            full = full => Ended::Full(full),
         }
     }
 }

@@ -10,14 +10,15 @@ mod list;
 mod name;
 mod owner;
 mod path;
+mod usage;
 mod walk;
 mod write;
 
 use std::hash::RandomState;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, File, OpenOptions, OpenOptionsExt as _};
@@ -26,6 +27,7 @@ pub use list::{FileEntry, Listing};
 pub use name::parse as parse_path;
 pub(crate) use name::show as show_path;
 pub(crate) use path::{escaped, relative, shown};
+pub(crate) use usage::Usage;
 pub(crate) use walk::{Found, Walked};
 pub(crate) use write::Change;
 
@@ -61,6 +63,23 @@ pub enum WorkspaceError {
         bytes: u64,
         /// The limit, bytes.
         limit: u64,
+    },
+    /// The workspace is as large as it may be; nothing was written.
+    #[error(
+        "cannot write `{path}`: the workspace takes {bytes} bytes in {files} files, and may take {bytes_max} bytes in {files_max} files; \
+         remove what is not needed (`du -x . | sort -n | tail` shows the largest directories), then write again"
+    )]
+    Full {
+        /// The path as given.
+        path: String,
+        /// What the workspace takes, bytes on the disk.
+        bytes: u64,
+        /// Its files, directories and links.
+        files: u64,
+        /// The most it may take, bytes.
+        bytes_max: u64,
+        /// The most files it may have.
+        files_max: u64,
     },
     /// An I/O error of the host, such as a full disk.
     #[error("cannot use `{path}`: {source}")]
@@ -102,6 +121,7 @@ struct Handle {
     dir: Dir,
     path: PathBuf,
     writes: AtomicU64,
+    quota: OnceLock<usage::Quota>,
     /// Makes the names of temporary files unpredictable.
     names: RandomState,
 }
@@ -117,7 +137,13 @@ impl Workspace {
         let path_real = path.canonicalize().map_err(io)?;
         let dir = Dir::open_ambient_dir(&path_real, ambient_authority()).map_err(io)?;
         Ok(Self {
-            handle: Arc::new(Handle { dir, path: path_real, writes: AtomicU64::new(0), names: RandomState::new() }),
+            handle: Arc::new(Handle {
+                dir,
+                path: path_real,
+                writes: AtomicU64::new(0),
+                quota: OnceLock::new(),
+                names: RandomState::new(),
+            }),
         })
     }
 
@@ -194,6 +220,12 @@ impl Workspace {
         use cap_std::fs::MetadataExt as _;
         let metadata = self.handle.dir.dir_metadata()?;
         Ok((metadata.uid(), metadata.gid()))
+    }
+
+    /// Takes set-user-id and set-group-id from the files in it.
+    #[cfg(unix)]
+    pub(crate) fn reset_modes(&self) -> io::Result<()> {
+        owner::reset_modes(&self.handle.dir)
     }
 
     /// Gives everything in it that belongs to root to this user, who then owns the workspace. For root only.

@@ -7,7 +7,8 @@ use std::io;
 use std::path::Path;
 
 use cap_std::fs::{Dir, File, MetadataExt as _};
-use rustix::fs::{AtFlags, Gid, Uid, chownat, fchown};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid, chmodat, chownat, fchmod, fchown, fstat, openat};
+use rustix::io::Errno;
 
 use crate::limits::LIST_DEPTH_MAX;
 
@@ -60,6 +61,49 @@ fn give_below(dir: &Dir, heir: Owner, depth: usize) -> io::Result<()> {
     Ok(())
 }
 
+/// Takes set-user-id and set-group-id from every regular file that has one name. A file with more may be somebody else's.
+pub(super) fn reset_modes(dir: &Dir) -> io::Result<()> {
+    reset_below(dir, 0)
+}
+
+fn reset_below(dir: &Dir, depth: usize) -> io::Result<()> {
+    if depth > LIST_DEPTH_MAX {
+        return Ok(());
+    }
+    for entry in dir.entries()? {
+        let name = entry?.file_name();
+        let metadata = match dir.symlink_metadata(&name) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        if metadata.is_dir() {
+            reset_below(&dir.open_dir(&name)?, depth + 1)?;
+        } else if metadata.is_file() && metadata.mode() & SET_ID != 0 && metadata.nlink() == 1 {
+            reset(dir, Path::new(&name))?;
+        }
+    }
+    Ok(())
+}
+
+const SET_ID: u32 = 0o6000;
+
+fn reset(dir: &Dir, name: &Path) -> io::Result<()> {
+    // Without waiting and without following: it may be something else by now.
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::RDONLY | OFlags::CLOEXEC;
+    let file = match openat(dir, name, flags, Mode::empty()) {
+        // Its owner may have no right to read it. What it was is known; a race can only take bits from another file of the
+        // workspace.
+        Err(Errno::ACCESS) => return Ok(chmodat(dir, name, Mode::empty(), AtFlags::SYMLINK_NOFOLLOW)?),
+        file => file?,
+    };
+    let metadata = fstat(&file)?;
+    if FileType::from_raw_mode(metadata.st_mode) == FileType::RegularFile && metadata.st_nlink == 1 {
+        fchmod(&file, Mode::from_raw_mode(metadata.st_mode & 0o777))?;
+    }
+    Ok(())
+}
+
 /// An empty name is the directory itself.
 pub(super) fn give(dir: &Dir, name: &Path, heir: Option<Owner>) -> io::Result<()> {
     let Some((uid, gid)) = heir else { return Ok(()) };
@@ -76,6 +120,30 @@ mod tests {
 
     use super::super::Workspace;
     use super::*;
+
+    #[test]
+    fn set_user_id_is_taken_from_files_and_from_nothing_outside() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let root = tempfile::tempdir().expect("a directory");
+        let (outside, inside) = (root.path().join("outside"), root.path().join("inside"));
+        std::fs::create_dir_all(inside.join("a/b")).expect("made");
+        std::fs::create_dir(&outside).expect("made");
+        let make = |path: PathBuf, mode: u32| {
+            std::fs::write(&path, "x").expect("written");
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("set");
+        };
+        make(inside.join("a/b/program"), 0o6755);
+        make(inside.join("a/unreadable"), 0o4000);
+        make(outside.join("theirs"), 0o4755);
+        std::fs::hard_link(outside.join("theirs"), inside.join("second-name")).expect("linked");
+        symlink(&outside, inside.join("link")).expect("linked");
+        symlink(outside.join("theirs"), inside.join("link-to-file")).expect("linked");
+        Workspace::open(&inside).expect("opened").reset_modes().expect("reset");
+        let mode = |path: PathBuf| std::fs::metadata(path).expect("there").mode() & 0o7777;
+        assert_eq!(mode(inside.join("a/b/program")), 0o755);
+        assert_eq!(mode(inside.join("a/unreadable")), 0);
+        assert_eq!(mode(outside.join("theirs")), 0o4755);
+    }
 
     #[test]
     fn root_gives_its_workspace_away_and_nothing_outside_of_it() {

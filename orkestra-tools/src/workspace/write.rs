@@ -163,6 +163,9 @@ impl Workspace {
         let (Some(parent), Some(name)) = (clean.parent(), clean.file_name()) else {
             return Err(WorkspaceError::NotAFile(path::shown(path)));
         };
+        if content.is_some() {
+            self.admit(path, bytes)?;
+        }
         let heir = owner::heir(&self.handle.dir);
         let creating = Creating { created: &mut batch.created, heir };
         let dir = self.directory(path, parent, content.is_some().then_some(creating))?;

@@ -36,8 +36,8 @@ impl Observer for Recorder {
     }
 }
 
-/// Options with an available image. Without a daemon or image, prints that the test is skipped and returns `None`; panics if
-/// CI=true.
+/// Options with an available image, of the daemon that `DOCKER_HOST` names and the runtime that `ORKESTRA_TEST_RUNTIME` names.
+/// Without a daemon or image, prints that the test is skipped and returns `None`; panics if CI=true.
 pub(crate) async fn docker_options() -> Option<DockerOptions> {
     let named = std::env::var("ORKESTRA_TEST_IMAGE").ok();
     let images = match &named {
@@ -46,7 +46,8 @@ pub(crate) async fn docker_options() -> Option<DockerOptions> {
     };
     let mut why = String::new();
     for image in images {
-        let options = DockerOptions::default().with_image(image);
+        let mut options = DockerOptions::default().with_image(image);
+        options.runtime = std::env::var("ORKESTRA_TEST_RUNTIME").ok();
         match DockerSandbox::available_with(&options).await {
             Ok(_) => return Some(options),
             Err(error) => why = error.to_string(),

@@ -4,26 +4,33 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use bollard::Docker;
-use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountType, ResourcesUlimits};
-use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions,
+use bollard::models::{
+    ContainerCreateBody, ContainerCreateResponse, HostConfig, HostConfigLogConfig, Mount, MountType, ResourcesUlimits,
 };
+use bollard::query_parameters::{CreateContainerOptionsBuilder, StartContainerOptions};
 
 use super::super::owner::Owner;
 use super::super::{Confinement, ENVIRONMENT, SandboxError, hash};
-use super::daemon::{failed, status, within};
-use super::{DockerInfo, DockerOptions, Network};
+use super::daemon::within;
+use super::probe::Seen;
+use super::remove::{list, remove};
+use super::{DockerInfo, DockerOptions, Network, syscalls};
 use crate::egress;
-use crate::limits::{SANDBOX_FILE_BYTES_MAX, SANDBOX_OPEN_FILES_MAX, SANDBOX_SCRATCH_BYTES, SANDBOX_USER};
+use crate::limits::{
+    SANDBOX_FILE_BYTES_MAX, SANDBOX_OPEN_FILES_MAX, SANDBOX_SCRATCH_BYTES, SANDBOX_SCRATCH_FILES_MAX, SANDBOX_USER,
+};
 use crate::workspace::Workspace;
 
 /// Where the workspace is mounted.
 pub(super) const WORKSPACE: &str = "/workspace";
 const HOME: &str = "/home/agent";
 
-const LABEL_RUN: &str = "orkestra.run";
+/// Processes of the user on the whole machine, where Podman has to be told a number.
+const PODMAN_NPROC: u64 = 32_768;
+
+pub(super) const LABEL_RUN: &str = "orkestra.run";
 const LABEL_PLACE: &str = "orkestra.place";
-const LABEL_OWNER: &str = "orkestra.owner";
+pub(super) const LABEL_OWNER: &str = "orkestra.owner";
 
 /// The configuration of one container before it exists.
 pub(super) struct Setup {
@@ -37,6 +44,8 @@ pub(super) struct Setup {
     info: DockerInfo,
     /// The directory with the socket of the egress proxy, on the host.
     proxy: Option<String>,
+    /// Whether the daemon knows an owner and a number of files for scratch space.
+    takes_mount_options: bool,
 }
 
 impl Setup {
@@ -65,17 +74,17 @@ impl Setup {
             options,
             info: info.clone(),
             proxy,
+            takes_mount_options: true,
         })
     }
 
     /// Removes a container left by this run, then creates and starts a new one; returns its id. Leaves nothing behind on
     /// failure.
-    pub(super) async fn create(&self, docker: &Docker) -> Result<String, SandboxError> {
+    pub(super) async fn create(&mut self, docker: &Docker) -> Result<String, SandboxError> {
         for (id, _) in list(docker, format!("{LABEL_PLACE}={}", self.place)).await? {
             remove(docker, &id).await?;
         }
-        let named = CreateContainerOptionsBuilder::new().name(&self.name).build();
-        let created = within("create container", docker.create_container(Some(named), self.body())).await?;
+        let created = self.create_as_it_is_taken(docker).await?;
         for warning in &created.warnings {
             tracing::warn!(container = %self.name, %warning, "the Docker daemon reported a warning about the container");
         }
@@ -96,7 +105,33 @@ impl Setup {
         Ok(created.id)
     }
 
-    fn body(&self) -> ContainerCreateBody {
+    /// Creates the container. Podman (4.3) wants two things otherwise than Docker, which it says when it refuses them.
+    async fn create_as_it_is_taken(&mut self, docker: &Docker) -> Result<ContainerCreateResponse, SandboxError> {
+        let mut profile = syscalls::profile();
+        let mut file = None;
+        loop {
+            let named = CreateContainerOptionsBuilder::new().name(&self.name).build();
+            let created = docker.create_container(Some(named), self.body(&profile));
+            let error = match within("create container", created).await {
+                Ok(created) => return Ok(created),
+                Err(error) => error,
+            };
+            let said = error.to_string();
+            if self.takes_mount_options && said.contains("unknown mount option") {
+                self.takes_mount_options = false;
+            } else if file.is_none() && said.contains("opening seccomp profile failed") {
+                // The path of a file on the daemon's machine, which is this one: it mounts the workspace.
+                let failed =
+                    |error| SandboxError::Failed(format!("cannot write the seccomp profile to a file: {error}"));
+                let path = file.insert(profile_file(&profile).map_err(failed)?).path();
+                profile = path.to_string_lossy().into_owned();
+            } else {
+                return Err(error);
+            }
+        }
+    }
+
+    fn body(&self, profile: &str) -> ContainerCreateBody {
         let labels =
             [(LABEL_RUN, self.run_id.clone()), (LABEL_PLACE, self.place.clone()), (LABEL_OWNER, Owner::this().text())];
         let mut environment: Vec<String> = ENVIRONMENT.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -123,12 +158,12 @@ impl Setup {
             env: Some(environment),
             labels: Some(labels.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()),
             network_disabled: Some(self.options.network != Network::Open),
-            host_config: Some(self.host_config()),
+            host_config: Some(self.host_config(profile)),
             ..Default::default()
         }
     }
 
-    fn host_config(&self) -> HostConfig {
+    fn host_config(&self, profile: &str) -> HostConfig {
         let options = &self.options;
         let memory = signed(options.memory_bytes);
         HostConfig {
@@ -136,7 +171,7 @@ impl Setup {
             network_mode: Some(if options.network == Network::Open { "bridge" } else { "none" }.to_owned()),
             runtime: options.runtime.clone(),
             cap_drop: Some(vec!["ALL".to_owned()]),
-            security_opt: Some(vec!["no-new-privileges:true".to_owned()]),
+            security_opt: Some(self.security(profile)),
             privileged: Some(false),
             readonly_rootfs: Some(true),
             mounts: Some(self.mounts()),
@@ -146,16 +181,35 @@ impl Setup {
             memory_swap: (self.supports("memory") && self.supports("swap")).then_some(memory),
             nano_cpus: self.supports("cpu").then_some(i64::from(options.cpu_millis) * 1_000_000),
             pids_limit: self.supports("processes").then_some(i64::from(options.processes_max)),
-            ulimits: Some(vec![
-                ulimit("core", 0),
-                ulimit("fsize", signed(SANDBOX_FILE_BYTES_MAX)),
-                ulimit("nofile", signed(SANDBOX_OPEN_FILES_MAX)),
-            ]),
+            ulimits: Some(self.limits_per_process()),
             ipc_mode: Some("private".to_owned()),
             // The main process prints nothing, and the output of commands must not pile up in the daemon's logs.
             log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
             ..Default::default()
         }
+    }
+
+    fn limits_per_process(&self) -> Vec<ResourcesUlimits> {
+        let mut limits = vec![
+            ulimit("core", 0),
+            ulimit("fsize", signed(SANDBOX_FILE_BYTES_MAX)),
+            ulimit("nofile", signed(SANDBOX_OPEN_FILES_MAX)),
+        ];
+        if !self.takes_mount_options {
+            // NOTE: Podman otherwise sets 1,048,576, which fails where root itself is confined (no CAP_SYS_RESOURCE).
+            let most = rustix::process::getrlimit(rustix::process::Resource::Nproc).maximum;
+            limits.push(ulimit("nproc", signed(most.unwrap_or(PODMAN_NPROC).min(PODMAN_NPROC))));
+        }
+        limits
+    }
+
+    fn security(&self, profile: &str) -> Vec<String> {
+        let mut options = vec!["no-new-privileges:true".to_owned()];
+        // A daemon without seccomp refuses a container that has a profile.
+        if self.info.seccomp.is_some() {
+            options.push(format!("seccomp={profile}"));
+        }
+        options
     }
 
     fn mounts(&self) -> Vec<Mount> {
@@ -178,7 +232,13 @@ impl Setup {
     /// only user, because the daemon gives a mount the mode of the image's directory, whatever mode is requested.
     fn scratch(&self) -> HashMap<String, String> {
         let (uid, gid) = self.user;
-        let options = format!("rw,exec,nosuid,nodev,size={SANDBOX_SCRATCH_BYTES},uid={uid},gid={gid},mode=0700");
+        let mut options = format!("rw,exec,nosuid,nodev,size={SANDBOX_SCRATCH_BYTES},");
+        if self.takes_mount_options {
+            options.push_str(&format!("uid={uid},gid={gid},mode=0700,nr_inodes={SANDBOX_SCRATCH_FILES_MAX}"));
+        } else {
+            // Podman's word for the container's user.
+            options.push('U');
+        }
         ["/tmp", HOME].map(|place| (place.to_owned(), options.clone())).into()
     }
 
@@ -190,18 +250,19 @@ impl Setup {
         format!("{}:{}", self.user.0, self.user.1)
     }
 
-    pub(super) fn report(&self) -> Confinement {
+    /// What is in force, with what the probe has seen from inside.
+    pub(super) fn report(&self, seen: &Seen) -> Confinement {
         let options = &self.options;
         let mut report = Confinement::default();
         report.enforced.push(format!(
             "a container with a read-only root, no capabilities and no new privileges; user {}; only the workspace is mounted",
             self.user()
         ));
-        match &self.info.seccomp {
-            Some(profile) => {
-                report.enforced.push(format!("system calls are filtered by the seccomp profile `{profile}`"));
-            }
-            None => report.gaps.push("this daemon does not filter system calls (no seccomp profile)".to_owned()),
+        report_filter(seen, &mut report);
+        if !self.takes_mount_options {
+            report
+                .gaps
+                .push("this daemon cannot limit the number of files in scratch space, only their size".to_owned());
         }
         self.report_network(&mut report);
         let limits = [
@@ -219,7 +280,12 @@ impl Setup {
                     .push(format!("this daemon cannot limit {name} (its kernel's control groups do not support it)"));
             }
         }
-        if self.user.0 == 0 {
+        if self.user.0 == 0 && self.info.rootless {
+            report.gaps.push(
+                "the daemon is rootless: commands run as root in the container, without capabilities, which on the host is the user of the daemon"
+                    .to_owned(),
+            );
+        } else if self.user.0 == 0 {
             report.gaps.push(
                 "the workspace belongs to root, so commands run as root in the container, without capabilities"
                     .to_owned(),
@@ -229,8 +295,6 @@ impl Setup {
             Some(runtime) => report.enforced.push(format!("the container runs in the runtime `{runtime}`")),
             None => report.gaps.push("the kernel is shared with the host".to_owned()),
         }
-        report.gaps.push("commands can leave set-user-id files of the workspace's owner in the workspace".to_owned());
-        report.gaps.push("disk space in the workspace is limited per file only, not in total".to_owned());
         report
     }
 
@@ -250,56 +314,49 @@ impl Setup {
     }
 }
 
+/// A daemon of another user has to read it.
+fn profile_file(profile: &str) -> std::io::Result<tempfile::NamedTempFile> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let file = tempfile::Builder::new().prefix("orkestra-seccomp-").suffix(".json").tempfile()?;
+    std::fs::write(file.path(), profile)?;
+    std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(0o644))?;
+    Ok(file)
+}
+
+fn report_filter(seen: &Seen, report: &mut Confinement) {
+    if seen.filtered {
+        report.enforced.push("system calls are filtered by a seccomp profile of our own".to_owned());
+    } else {
+        report.gaps.push(
+            "system calls are not filtered in the container (its daemon or runtime does not apply a seccomp profile)"
+                .to_owned(),
+        );
+    }
+    if seen.set_id {
+        report.gaps.push(
+            "commands can make set-user-id files in the workspace; their modes are reset when the sandbox is closed or started"
+                .to_owned(),
+        );
+    } else {
+        report.enforced.push("no set-user-id or set-group-id files can be made".to_owned());
+    }
+}
+
 /// The user of the container: the owner of the workspace, so that both sides can write. Commands never run as root where that
 /// can be helped: root's workspace is given to a user that nothing else uses.
 fn user(workspace: &Workspace, info: &DockerInfo) -> Result<(u32, u32), SandboxError> {
     let failed = |what: &str, error: &std::io::Error| SandboxError::Failed(format!("cannot {what}: {error}"));
     let owner = workspace.owner().map_err(|error| failed("read the workspace's owner", &error))?;
-    // Root in the container of a rootless daemon is the ordinary user that runs it.
+    // Root in the container of a rootless daemon is the ordinary user that runs it, and no other number is.
+    if info.rootless && owner.0 == rustix::process::geteuid().as_raw() {
+        return Ok((0, 0));
+    }
     if owner.0 != 0 || info.rootless || !rustix::process::geteuid().is_root() {
         return Ok(owner);
     }
     let given = workspace.give_to(SANDBOX_USER, SANDBOX_USER);
     given.map_err(|error| failed("give root's workspace to the sandbox's user", &error))?;
     Ok((SANDBOX_USER, SANDBOX_USER))
-}
-
-/// Removes a container with everything that runs in it. Ignored when it does not exist.
-pub(super) async fn remove(docker: &Docker, id: &str) -> Result<(), SandboxError> {
-    let forced = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
-    match tokio::time::timeout(crate::limits::MACHINERY_TIMEOUT, docker.remove_container(id, Some(forced))).await {
-        Ok(Ok(())) => Ok(()),
-        // 409: it is already being removed.
-        Ok(Err(error)) if matches!(status(&error), Some(404 | 409)) => Ok(()),
-        Ok(Err(error)) => Err(failed("remove container", &error)),
-        Err(_) => Err(SandboxError::Failed("cannot remove container: the daemon did not answer".to_owned())),
-    }
-}
-
-/// See [`super::DockerSandbox::reap`].
-pub(super) async fn reap(docker: &Docker, keep: impl Fn(&str) -> bool + Send) -> Result<Vec<String>, SandboxError> {
-    let mut reaped = Vec::new();
-    let mut worst = Ok(());
-    for (id, labels) in list(docker, LABEL_RUN.to_owned()).await? {
-        let Some(run_id) = labels.get(LABEL_RUN) else { continue };
-        // Without a readable owner it is not ours, whatever its label says.
-        let owner = labels.get(LABEL_OWNER).and_then(|owner| Owner::parse(owner));
-        if keep(run_id) || !owner.is_some_and(|owner| owner.is_gone_or_this()) {
-            continue;
-        }
-        match remove(docker, &id).await {
-            Ok(()) => reaped.push(run_id.clone()),
-            Err(error) => worst = Err(error),
-        }
-    }
-    worst.map(|()| reaped)
-}
-
-async fn list(docker: &Docker, label: String) -> Result<Vec<(String, HashMap<String, String>)>, SandboxError> {
-    let filters = HashMap::from([("label".to_owned(), vec![label])]);
-    let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
-    let found = within("list containers", docker.list_containers(Some(options))).await?;
-    Ok(found.into_iter().filter_map(|one| Some((one.id?, one.labels.unwrap_or_default()))).collect())
 }
 
 fn ulimit(name: &str, most: i64) -> ResourcesUlimits {

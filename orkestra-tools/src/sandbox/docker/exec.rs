@@ -18,11 +18,13 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::super::capture::Capture;
-use super::super::process::{Ended, Until};
+use super::super::disk::{self, Full, Processes};
+use super::super::process::{EXIT_STOPPED, Ended, Until};
 use super::super::{Command, CommandResult, SandboxError};
 use super::container::WORKSPACE;
 use super::daemon::{failed, status, within};
-use super::scripts::{PROBE, PROBE_PROXY, SWEEP, WRAPPER};
+use super::look::Look;
+use super::scripts::{SWEEP, WRAPPER};
 use super::{Network, Shared};
 use crate::egress::EgressProxy;
 use crate::limits::{DRAIN, EGRESS_REFUSALS_SHOWN_MAX, MACHINERY_TIMEOUT};
@@ -30,6 +32,9 @@ use crate::scope::Unobserved;
 
 /// How often the daemon is asked whether a command has ended.
 pub(super) const POLL: Duration = Duration::from_millis(500);
+
+/// The pauses before the looks at what is left of a command, milliseconds; then it is searched for.
+const LOOKS: [u64; 6] = [0, 1, 2, 4, 8, 16];
 
 pub(super) async fn run(
     shared: &Arc<Shared>,
@@ -44,12 +49,11 @@ pub(super) async fn run(
     let mark = format!("{}-{number}", shared.container.get(..12).unwrap_or(&shared.container));
     let directory = Path::new(WORKSPACE).join(cwd).to_string_lossy().into_owned();
     *shared.running.lock().await += 1;
-    let mut leftovers = Leftovers::new(shared, &mark);
+    let mut leftovers = Leftovers::new(shared, number, &mark);
     let place = Place { directory: Some(directory), environment: Cow::Borrowed(&command.environment) };
     let mut exec = open(shared, &["sh", "-c", WRAPPER, "sh", &command.line, &mark], place).await?;
-    let mut capture = SessionReader { capture, line: Vec::new(), session: None };
-    let ended = until.race(exec.pump(shared, &mut capture)).await;
-    leftovers.session = capture.session.clone();
+    let mut capture = SessionReader::new(capture, Some((shared, number)));
+    let ended = until.race(exec.pump(shared, &mut capture), full(shared)).await;
     // IMPORTANT: keep reading output while killing; a daemon that cannot deliver it answers nothing else on this connection.
     let (code, swept) = {
         let id = exec.id.clone();
@@ -58,7 +62,7 @@ pub(super) async fn run(
             // IMPORTANT: before the search, which may kill the wrapper while it still has the code.
             let code = match &ended {
                 Ended::ByItself(_) => Some(exit_code(shared, &id).await),
-                Ended::Killed { .. } => None,
+                Ended::Killed { .. } | Ended::Full(_) => None,
             };
             (code, leftovers.sweep().await)
         };
@@ -72,17 +76,21 @@ pub(super) async fn run(
             Either::Right(((), kill)) => kill.await,
         }
     };
-    let (exit_code, timed_out) = match (ended, code) {
+    if !matches!(ended, Ended::ByItself(_)) {
+        // The wrapper has the command in its own command line, and ends a moment after it.
+        let _ = tokio::time::timeout(DRAIN, exit_code(shared, &exec.id)).await;
+    }
+    let (exit_code, timed_out) = match (&ended, code) {
         (Ended::ByItself(Err(error)), _) => return Err(SandboxError::Lost(error.to_string())),
         (Ended::ByItself(Ok(())), Some(code)) => (code?, false),
         (Ended::ByItself(Ok(())), None) => (exit_code(shared, &exec.id).await?, false),
-        (Ended::Killed { exit_code: code, timed_out }, _) => {
-            // The wrapper has the command in its own command line, and ends a moment after it.
-            let _ = tokio::time::timeout(DRAIN, exit_code(shared, &exec.id)).await;
-            (code, timed_out)
-        }
+        (Ended::Killed { exit_code, timed_out }, _) => (*exit_code, *timed_out),
+        (Ended::Full(_), _) => (EXIT_STOPPED, false),
     };
     swept?;
+    if let Ended::Full(full) = ended {
+        capture.capture.push(full.note().as_bytes(), true);
+    }
     if let Some(egress) = &shared.egress {
         note_refusals(egress, refused_before, &mut capture.capture);
     }
@@ -98,6 +106,13 @@ pub(super) async fn run(
         whole: captured.whole,
         duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
     })
+}
+
+/// Returns when the workspace is full.
+pub(super) fn full(shared: &Arc<Shared>) -> impl Future<Output = Full> + Send {
+    let seen = Arc::clone(shared);
+    let processes: Processes = Arc::new(move || seen.look.get().and_then(Look::ids).unwrap_or_default());
+    disk::exceeded(disk::WORKSPACE, &shared.workspace, processes)
 }
 
 /// What programs print when they find no network, each in its own words.
@@ -124,36 +139,6 @@ fn note_refusals(egress: &EgressProxy, before: u64, capture: &mut Capture<'_>) {
         let more = refusals.len() - EGRESS_REFUSALS_SHOWN_MAX;
         capture.push(format!("\n[network] {more} further refusals\n").as_bytes(), true);
     }
-}
-
-/// Checks once after the start that the container works.
-pub(super) async fn probe(shared: &Arc<Shared>) -> Result<(), SandboxError> {
-    let name = format!(".orkestra-write-probe-{}", std::process::id());
-    shared.workspace.write(&name, b"")?;
-    let proxy = if shared.egress.is_some() { PROBE_PROXY } else { "" };
-    let answer = internal_command(shared, &["sh", "-c", PROBE, "sh", &name, proxy]).await;
-    shared.workspace.remove(&name);
-    let what =
-        match answer?.1 {
-            0 => return Ok(()),
-            11 => "the sandbox image lacks a working setsid, grep, tr or sleep; build it with docker/sandbox/build"
-                .to_owned(),
-            12 => format!(
-                "the daemon does not see {}; use a daemon that runs on this machine and shares its file system",
-                shared.workspace.path().display()
-            ),
-            13 => "the container's user cannot write in the workspace; give the workspace's owner write permission"
-                .to_owned(),
-            14 => "the container's scratch directories are not writable; build the image with docker/sandbox/build"
-                .to_owned(),
-            15 => "the forwarder of the network `registries` does not start in the container; build the image with docker/sandbox/build"
-                .to_owned(),
-            16 => "the container cannot use the socket of the egress proxy; with gVisor, add the flag `--host-uds=open` in the daemon's \
-                   configuration of the runtime"
-                .to_owned(),
-            code => format!("the sandbox image cannot run `sh` (exit {code}); build it with docker/sandbox/build"),
-        };
-    Err(SandboxError::Unavailable(what))
 }
 
 pub(super) type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>;
@@ -209,26 +194,34 @@ pub(super) async fn exit_code(shared: &Shared, id: &str) -> Result<i32, SandboxE
     Err(SandboxError::Lost("the daemon did not report how the command ended".to_owned()))
 }
 
-/// Strips the session's id from the beginning of the output. The wrapper prints it before the command starts, so a command
-/// cannot forge it.
-struct SessionReader<'observer> {
-    capture: Capture<'observer>,
+/// Strips the first line from the output: the ids of the command's session and of the wrapper. The wrapper prints it before the
+/// command starts, so a command cannot forge it.
+struct SessionReader<'run> {
+    capture: Capture<'run>,
     line: Vec<u8>,
-    session: Option<String>,
+    has_line: bool,
+    /// Where the sessions of a command are told.
+    command: Option<(&'run Shared, u64)>,
 }
 
-impl SessionReader<'_> {
+impl<'run> SessionReader<'run> {
+    fn new(capture: Capture<'run>, command: Option<(&'run Shared, u64)>) -> Self {
+        Self { capture, line: Vec::new(), has_line: false, command }
+    }
+
     fn push(&mut self, output: &LogOutput) {
         let is_error = matches!(output, LogOutput::StdErr { .. });
         let mut bytes: &[u8] = output.as_ref();
-        if !is_error && self.session.is_none() {
+        if !is_error && !self.has_line {
             let newline = bytes.iter().position(|byte| *byte == b'\n');
             let taken = newline.map_or(bytes.len(), |newline| newline + 1);
             self.line.extend_from_slice(&bytes[..taken]);
             bytes = &bytes[taken..];
             if newline.is_some() {
-                let id = String::from_utf8_lossy(&self.line).trim().to_owned();
-                self.session = Some(id).filter(|id| id.bytes().all(|byte| byte.is_ascii_digit()));
+                self.has_line = true;
+                if let Some((shared, number)) = self.command {
+                    shared.add_session(number, &self.line);
+                }
             }
         }
         self.capture.push(bytes, is_error);
@@ -238,18 +231,18 @@ impl SessionReader<'_> {
 /// The processes that a command may leave running. Killed once: at the end, or in the background when the future is dropped.
 pub(super) struct Leftovers {
     shared: Arc<Shared>,
-    pub(super) session: Option<String>,
+    number: u64,
     mark: String,
     armed: bool,
 }
 
 impl Leftovers {
-    pub(super) fn new(shared: &Arc<Shared>, mark: &str) -> Self {
-        Self { shared: Arc::clone(shared), session: None, mark: mark.to_owned(), armed: true }
+    pub(super) fn new(shared: &Arc<Shared>, number: u64, mark: &str) -> Self {
+        Self { shared: Arc::clone(shared), number, mark: mark.to_owned(), armed: true }
     }
 
     pub(super) async fn sweep(&mut self) -> Result<(), SandboxError> {
-        let swept = sweep(&self.shared, self.session.as_deref().unwrap_or(""), &self.mark).await;
+        let swept = sweep(&self.shared, self.number, &self.mark).await;
         self.armed = false;
         swept
     }
@@ -259,10 +252,9 @@ impl Drop for Leftovers {
     fn drop(&mut self) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         if self.armed {
-            let (shared, mark) = (Arc::clone(&self.shared), std::mem::take(&mut self.mark));
-            let session = self.session.take().unwrap_or_default();
+            let (shared, number, mark) = (Arc::clone(&self.shared), self.number, std::mem::take(&mut self.mark));
             runtime.spawn(async move {
-                if let Err(error) = sweep(&shared, &session, &mark).await {
+                if let Err(error) = sweep(&shared, number, &mark).await {
                     tracing::warn!(%error, "a cancelled command may still run in its container");
                 }
             });
@@ -271,20 +263,38 @@ impl Drop for Leftovers {
 }
 
 /// Kills what is left of a command. If that cannot be confirmed, restarts the container, which kills everything in it.
-async fn sweep(shared: &Arc<Shared>, session: &str, mark: &str) -> Result<(), SandboxError> {
+async fn sweep(shared: &Arc<Shared>, number: u64, mark: &str) -> Result<(), SandboxError> {
     if shared.closed.load(Ordering::Acquire) {
         return Ok(());
     }
     // IMPORTANT: locked until it is swept, so that no command starts while everything is killed.
     let mut running = shared.running.lock().await;
-    let all = if *running == 1 { "all" } else { "" };
-    let swept = sweep_locked(shared, &["sh", "-c", SWEEP, "sh", session, mark, all]).await;
+    let session = shared.sessions().remove(&number).map_or_else(String::new, |[session, _]| session.to_string());
+    let swept = if nothing_is_left(shared).await {
+        Ok(())
+    } else {
+        let all = if *running == 1 { "all" } else { "" };
+        sweep_locked(shared, &["sh", "-c", SWEEP, "sh", &session, mark, all]).await
+    };
     *running = running.saturating_sub(1);
     swept
 }
 
+/// Whether the host sees that nothing runs but other commands. What was killed needs a moment to go.
+async fn nothing_is_left(shared: &Shared) -> bool {
+    let Some(look) = shared.look.get() else { return false };
+    for pause in LOOKS {
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        let others = shared.sessions().values().flatten().copied().collect();
+        if look.is_clean(&others) {
+            return true;
+        }
+    }
+    false
+}
+
 async fn sweep_locked(shared: &Arc<Shared>, line: &[&str]) -> Result<(), SandboxError> {
-    match internal_command(shared, line).await {
+    match internal_command(shared, line, None).await {
         Ok((output, 0)) if output.trim() == "clean" => Ok(()),
         answer => {
             tracing::warn!(?answer, container = %shared.container, "restarting the container to kill a command in it");
@@ -295,18 +305,31 @@ async fn sweep_locked(shared: &Arc<Shared>, line: &[&str]) -> Result<(), Sandbox
     }
 }
 
-/// Runs a short command of our own; returns its output and exit code.
-async fn internal_command(shared: &Arc<Shared>, line: &[&str]) -> Result<(String, i32), SandboxError> {
+/// Runs a short command of our own; returns its output and exit code. With `meanwhile`, the command prints a line and waits for
+/// one while that runs.
+pub(super) async fn internal_command(
+    shared: &Arc<Shared>,
+    line: &[&str],
+    meanwhile: Option<&(dyn Fn() + Sync)>,
+) -> Result<(String, i32), SandboxError> {
     let work = async {
         let mut exec = open(shared, line, Place::default()).await?;
-        let mut capture = SessionReader {
-            capture: Capture::new(&Unobserved, None, &crate::secrets::Secrets::default())?,
-            line: Vec::new(),
-            session: Some(String::new()),
-        };
-        exec.pump(shared, &mut capture).await.map_err(|error| failed("run exec", &error))?;
+        let mut reader =
+            SessionReader::new(Capture::new(&Unobserved, None, &crate::secrets::Secrets::default())?, None);
+        reader.has_line = meanwhile.is_none();
+        if let Some(meanwhile) = meanwhile {
+            while !reader.has_line {
+                match exec.output.next().await {
+                    Some(Ok(output)) => reader.push(&output),
+                    _ => break,
+                }
+            }
+            meanwhile();
+            let _ = exec.input.write_all(b"go\n").await;
+        }
+        exec.pump(shared, &mut reader).await.map_err(|error| failed("run exec", &error))?;
         let code = exit_code(shared, &exec.id).await?;
-        Ok((capture.capture.finish().output, code))
+        Ok((reader.capture.finish().output, code))
     };
     let done = tokio::time::timeout(MACHINERY_TIMEOUT, work).await;
     done.unwrap_or_else(|_| Err(SandboxError::Failed("the container does not answer".to_owned())))

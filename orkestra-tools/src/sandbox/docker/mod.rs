@@ -3,7 +3,8 @@
 //! ```text
 //! start:   remove what this run left -> create (locked down) -> start -> probe
 //! execute: exec a wrapper -> setsid sh -c LINE; a watchdog reads the wrapper's input
-//! end, timeout, drop: input closed -> the watchdog kills the session; a second exec kills what left it and prints "clean";
+//! end, timeout, drop: input closed -> the watchdog kills the session; the host looks whether anything else is left;
+//!          something is, or the host cannot see: a second exec kills it and prints "clean";
 //!          no "clean": the container is restarted, which kills everything in it
 //! host process dies: the connection closes -> the watchdog kills the session; the next start removes the container
 //! ```
@@ -11,48 +12,36 @@
 mod container;
 mod daemon;
 mod exec;
+mod look;
+mod network;
 mod piped;
+mod probe;
+mod remove;
 mod scripts;
+mod syscalls;
 
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use bollard::Docker;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
+use self::look::Look;
+pub use self::network::Network;
 use super::capture::Capture;
 use super::pipe::{PipedCommand, Pipes};
 use super::process::{ProcessStart, ProcessState, Processes, Until};
-use super::{Command, CommandResult, Confinement, Sandbox, SandboxError};
+use super::{Command, CommandResult, Confinement, Sandbox, SandboxError, disk};
 use crate::egress::{EgressError, EgressOptions, EgressProxy, HostUse};
-use crate::limits::{SANDBOX_CPU_MILLIS, SANDBOX_MEMORY_BYTES, SANDBOX_PROCESSES_MAX};
+use crate::limits::{
+    SANDBOX_CPU_MILLIS, SANDBOX_MEMORY_BYTES, SANDBOX_PROCESSES_MAX, WORKSPACE_BYTES_MAX, WORKSPACE_FILES_MAX,
+};
 use crate::scope::Observer;
-use crate::workspace::Workspace;
-
-/// Which network a container has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Network {
-    /// Only its own loopback.
-    #[default]
-    None,
-    /// Only its own loopback, on which package registries and the allowed hosts are reached: see [`crate::egress`].
-    Registries,
-    /// Docker's default bridge: the internet, but also the host's services on that bridge and the private network behind it.
-    #[serde(alias = "egress")]
-    Open,
-}
-
-impl Network {
-    /// The former name of [`Network::Open`].
-    #[deprecated(note = "use `Network::Open`, or `Network::Registries` to install packages")]
-    #[expect(non_upper_case_globals, reason = "it was a variant")]
-    pub const Egress: Self = Self::Open;
-}
+use crate::workspace::{Usage, Workspace};
 
 /// How a [`DockerSandbox`] is set up.
 #[derive(Debug, Clone)]
@@ -73,6 +62,10 @@ pub struct DockerOptions {
     pub cpu_millis: u32,
     /// Maximum number of processes and threads in the container.
     pub processes_max: u32,
+    /// What the workspace may take of the disk, bytes. Commands that write more are stopped, and tools write nothing more.
+    pub workspace_bytes_max: u64,
+    /// The files, directories and links that the workspace may have.
+    pub workspace_files_max: u64,
     /// The daemon, such as `unix:///run/podman/podman.sock`; `None` for `DOCKER_HOST`, else Docker's socket, else Podman's.
     pub host: Option<String>,
 }
@@ -87,6 +80,8 @@ impl Default for DockerOptions {
             memory_bytes: SANDBOX_MEMORY_BYTES,
             cpu_millis: SANDBOX_CPU_MILLIS,
             processes_max: SANDBOX_PROCESSES_MAX,
+            workspace_bytes_max: WORKSPACE_BYTES_MAX,
+            workspace_files_max: WORKSPACE_FILES_MAX,
             host: None,
         }
     }
@@ -158,16 +153,50 @@ struct Shared {
     docker: Docker,
     container: String,
     workspace: Workspace,
-    confinement: Confinement,
+    /// Known once the container was probed.
+    confinement: OnceLock<Confinement>,
+    /// Whether commands can make set-user-id files, which are then looked for.
+    set_id: AtomicBool,
     commands: AtomicU64,
     closed: AtomicBool,
     /// How many commands run. Locked while what is left of one is killed.
     running: Mutex<usize>,
+    /// The sessions of the commands that run, by their number.
+    sessions: std::sync::Mutex<BTreeMap<u64, [u32; 2]>>,
+    /// Where the host can see the processes of the container.
+    look: OnceLock<Look>,
     /// Locked while the container is started or restarted: two commands may find it stopped at the same time.
     restarting: Mutex<()>,
     network: Network,
     /// With the network `registries`; dropped with the sandbox.
     egress: Option<EgressProxy>,
+}
+
+impl Shared {
+    fn sessions(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, [u32; 2]>> {
+        self.sessions.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Remembers the ids of a command's session and of its wrapper: two numbers.
+    fn add_session(&self, number: u64, line: &[u8]) {
+        let line = String::from_utf8_lossy(line);
+        let ids: Vec<u32> = line.split_ascii_whitespace().filter_map(|id| id.parse().ok()).collect();
+        if let Ok(ids) = <[u32; 2]>::try_from(ids) {
+            self.sessions().insert(number, ids);
+        }
+    }
+
+    /// Takes set-user-id and set-group-id from the files of the workspace, where nothing keeps commands from making such files.
+    async fn reset_modes(&self) -> Result<(), SandboxError> {
+        if !self.set_id.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let workspace = self.workspace.clone();
+        let failed = |error: std::io::Error| {
+            SandboxError::Failed(format!("cannot reset the modes of set-user-id files in the workspace: {error}"))
+        };
+        super::blocking(move || workspace.reset_modes().map_err(failed)).await
+    }
 }
 
 impl std::fmt::Debug for DockerSandbox {
@@ -210,6 +239,8 @@ impl DockerSandbox {
         daemon::require_runtime(&info, &options)?;
         let path = workspace.to_owned();
         let workspace = super::blocking(move || Ok(Workspace::open(&path)?)).await?;
+        let limit = Usage { bytes: options.workspace_bytes_max, files: options.workspace_files_max };
+        workspace.limit_disk(limit);
         let network = options.network;
         let egress = match network {
             Network::Registries => {
@@ -219,25 +250,38 @@ impl DockerSandbox {
         };
         let (owned, proxy) = (workspace.clone(), egress.as_ref().map(EgressProxy::directory));
         let (run, daemon) = (run_id.to_owned(), info.clone());
-        let setup = super::blocking(move || container::Setup::new(options, &daemon, &run, &owned, proxy)).await?;
+        let mut setup = super::blocking(move || container::Setup::new(options, &daemon, &run, &owned, proxy)).await?;
         let container = setup.create(&docker).await?;
         let shared = Shared {
             docker,
             container,
-            confinement: setup.report(),
+            confinement: OnceLock::new(),
+            set_id: AtomicBool::new(false),
             workspace,
             commands: AtomicU64::new(0),
             closed: AtomicBool::new(false),
             running: Mutex::new(0),
+            sessions: std::sync::Mutex::default(),
+            look: OnceLock::new(),
             restarting: Mutex::new(()),
             network,
             egress,
         };
         let sandbox = Self { shared: Arc::new(shared), processes: Processes::default(), pipes: Pipes::default() };
-        if let Err(error) = exec::probe(&sandbox.shared).await {
-            let _ = sandbox.close().await;
-            return Err(error);
+        match probe::probe(&sandbox.shared).await {
+            Ok(seen) => {
+                sandbox.shared.set_id.store(seen.set_id, Ordering::Release);
+                let mut confinement = setup.report(&seen);
+                disk::report(limit, sandbox.shared.look.get().is_some(), &mut confinement);
+                let _ = sandbox.shared.confinement.set(confinement);
+            }
+            Err(error) => {
+                let _ = sandbox.close().await;
+                return Err(error);
+            }
         }
+        // What a run that died has left.
+        sandbox.shared.reset_modes().await?;
         Ok(sandbox)
     }
 
@@ -266,7 +310,7 @@ impl DockerSandbox {
         keep: impl Fn(&str) -> bool + Send,
     ) -> Result<Vec<String>, SandboxError> {
         let docker = daemon::connect(options).await?;
-        container::reap(&docker, keep).await
+        remove::reap(&docker, keep).await
     }
 
     fn check_open(&self) -> Result<(), SandboxError> {
@@ -292,7 +336,7 @@ impl Sandbox for DockerSandbox {
     }
 
     fn confinement(&self) -> Confinement {
-        self.shared.confinement.clone()
+        self.shared.confinement.get().cloned().unwrap_or_default()
     }
 
     fn hosts(&self) -> Vec<HostUse> {
@@ -340,6 +384,7 @@ impl Sandbox for DockerSandbox {
         if let Some(egress) = &self.shared.egress {
             egress.stop();
         }
-        container::remove(&self.shared.docker, &self.shared.container).await
+        remove::remove(&self.shared.docker, &self.shared.container).await?;
+        self.shared.reset_modes().await
     }
 }

@@ -16,7 +16,7 @@ use super::super::process::{Ended, Until};
 use super::super::{Command, SandboxError};
 use super::Shared;
 use super::container::WORKSPACE;
-use super::exec::{Exec, Leftovers, POLL, Place, exit_code, open};
+use super::exec::{Exec, Leftovers, POLL, Place, exit_code, full, open};
 use super::scripts::WRAPPER_PIPED;
 use crate::limits::PIPE_GRACE;
 
@@ -35,24 +35,24 @@ pub(super) async fn run(
     let mark = format!("{}-{number}", shared.container.get(..12).unwrap_or(&shared.container));
     let directory = Path::new(WORKSPACE).join(cwd).to_string_lossy().into_owned();
     *shared.running.lock().await += 1;
-    let mut leftovers = Leftovers::new(shared, &mark);
+    let mut leftovers = Leftovers::new(shared, number, &mark);
     let place = Place { directory: Some(directory), environment: Cow::Borrowed(&command.environment) };
     let grace = PIPE_GRACE.as_secs().to_string();
     let line = ["sh", "-c", WRAPPER_PIPED, "sh", &command.line, &mark, &grace];
     let mut exec = open(shared, &line, place).await?;
-    let mut session = Session::default();
-    let ended = until.race(pump(shared, &mut exec, &mut ends, &mut session)).await;
+    let mut session = Session { number, ..Session::default() };
+    let ended = until.race(pump(shared, &mut exec, &mut ends, &mut session), full(shared)).await;
     ends.stderr.finish();
-    leftovers.session = session.id();
     let code = match &ended {
         Ended::ByItself(Ok(())) => exit_code(shared, &exec.id).await,
         Ended::ByItself(Err(error)) => Err(SandboxError::Lost(error.to_string())),
         Ended::Killed { exit_code, .. } => Ok(*exit_code),
+        Ended::Full(full) => Err(SandboxError::Process(full.note().trim().to_owned())),
     };
     let _ = exec.input.shutdown().await;
     leftovers.sweep().await?;
     match code {
-        Ok(NO_PIPE) if leftovers.session.is_none() => {
+        Ok(NO_PIPE) if !session.complete => {
             Err(SandboxError::Failed("cannot make a named pipe in /tmp of the container".to_owned()))
         }
         code => code,
@@ -78,7 +78,7 @@ async fn pump(shared: &Shared, exec: &mut Exec, ends: &mut PipeEnds, session: &m
             piece = output.next() => match piece.transpose()? {
                 Some(LogOutput::StdErr { message }) => ends.stderr.push(&message),
                 Some(piece) => {
-                    let bytes = session.strip(piece.as_ref());
+                    let bytes = session.strip(shared, piece.as_ref());
                     // When the caller no longer reads, its handle is gone, and the command is about to be stopped.
                     let _ = ends.output.write_all(bytes).await;
                 }
@@ -94,27 +94,27 @@ async fn pump(shared: &Shared, exec: &mut Exec, ends: &mut PipeEnds, session: &m
     }
 }
 
-/// The id of the command's session: the first line of the output, which the wrapper prints before the command starts.
+/// The ids of the command's session and of the wrapper: the first line of the output, which the wrapper prints before the command
+/// starts.
 #[derive(Default)]
 struct Session {
+    number: u64,
     line: Vec<u8>,
     complete: bool,
 }
 
 impl Session {
     /// What of these bytes is output of the command.
-    fn strip<'bytes>(&mut self, bytes: &'bytes [u8]) -> &'bytes [u8] {
+    fn strip<'bytes>(&mut self, shared: &Shared, bytes: &'bytes [u8]) -> &'bytes [u8] {
         if self.complete {
             return bytes;
         }
         let end = bytes.iter().position(|byte| *byte == b'\n');
         self.line.extend_from_slice(&bytes[..end.unwrap_or(bytes.len())]);
         self.complete = end.is_some();
+        if self.complete {
+            shared.add_session(self.number, &self.line);
+        }
         end.map_or(&[], |end| &bytes[end + 1..])
-    }
-
-    fn id(&self) -> Option<String> {
-        let id = String::from_utf8_lossy(&self.line).trim().to_owned();
-        Some(id).filter(|id| self.complete && !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit()))
     }
 }

@@ -19,6 +19,9 @@ mod processes;
 mod run;
 mod syscalls;
 
+#[cfg(test)]
+pub(super) use self::syscalls::refused_names as refused_by_local;
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,10 +36,10 @@ use self::processes::Mark;
 use super::capture::Capture;
 use super::pipe::{PipedCommand, Pipes};
 use super::process::{ProcessStart, ProcessState, Processes, Until};
-use super::{Command, CommandResult, Confinement, Sandbox, SandboxError};
-use crate::limits::{SANDBOX_MEMORY_BYTES, SANDBOX_PROCESSES_MAX};
+use super::{Command, CommandResult, Confinement, Sandbox, SandboxError, disk};
+use crate::limits::{SANDBOX_MEMORY_BYTES, SANDBOX_PROCESSES_MAX, WORKSPACE_BYTES_MAX, WORKSPACE_FILES_MAX};
 use crate::scope::Observer;
-use crate::workspace::Workspace;
+use crate::workspace::{Usage, Workspace};
 
 /// How a [`LocalSandbox`] is set up.
 #[derive(Debug, Clone)]
@@ -47,6 +50,10 @@ pub struct LocalOptions {
     /// Maximum number of processes and threads of this user in all sessions (`RLIMIT_NPROC`; Linux does not enforce it for
     /// root).
     pub processes_max: u32,
+    /// What the workspace may take of the disk, bytes. Commands that write more are stopped, and tools write nothing more.
+    pub workspace_bytes_max: u64,
+    /// The files, directories and links that the workspace may have.
+    pub workspace_files_max: u64,
     /// Further directories or files that commands may read and execute, such as a toolchain outside `PATH`.
     pub readable: Vec<PathBuf>,
     /// Whether to fail where Landlock cannot be enforced, instead of reporting a gap.
@@ -70,6 +77,8 @@ impl Default for LocalOptions {
             memory_bytes: SANDBOX_MEMORY_BYTES,
             // The limit counts all processes of the user, who may also run a desktop or a server.
             processes_max: SANDBOX_PROCESSES_MAX * 8,
+            workspace_bytes_max: WORKSPACE_BYTES_MAX,
+            workspace_files_max: WORKSPACE_FILES_MAX,
             readable: Vec::new(),
             require_landlock: false,
             unix_sockets: false,
@@ -97,6 +106,8 @@ struct Inner {
     workspace: Workspace,
     options: LocalOptions,
     scratch: TempDir,
+    /// The same directory; it has the limit of the workspace.
+    scratch_space: Workspace,
     confiner: Confiner,
     mark: Mark,
     /// Where `setsid` is installed.
@@ -126,10 +137,14 @@ impl LocalSandbox {
         let failed =
             |error: std::io::Error| SandboxError::Failed(format!("cannot create the scratch directory: {error}"));
         let workspace = Workspace::open(path)?;
+        let limit = Usage { bytes: options.workspace_bytes_max, files: options.workspace_files_max };
+        workspace.limit_disk(limit);
         let scratch = tempfile::Builder::new().prefix("orkestra-sandbox-").tempdir().map_err(failed)?;
         for name in ["home", "tmp"] {
             std::fs::create_dir(scratch.path().join(name)).map_err(failed)?;
         }
+        let scratch_space = Workspace::open(scratch.path())?;
+        scratch_space.limit_disk(limit);
         let confiner = Confiner::new(&[workspace.path(), scratch.path()], &options)?;
         if options.require_landlock && !confiner.has_landlock() {
             return Err(SandboxError::Unavailable(
@@ -148,6 +163,7 @@ impl LocalSandbox {
             workspace,
             options,
             scratch,
+            scratch_space,
             confiner,
             mark,
             cgroups,
@@ -212,7 +228,8 @@ impl Sandbox for LocalSandbox {
         } else {
             gaps.push("the network is open, including the host's own services".to_owned());
         }
-        gaps.push("disk space and the number of files are not limited, only the size of each file".to_owned());
+        let limit = Usage { bytes: options.workspace_bytes_max, files: options.workspace_files_max };
+        disk::report(limit, true, &mut confinement);
         cgroups.report(&mut confinement, options.processes_max, options.memory_bytes);
         confinement
     }

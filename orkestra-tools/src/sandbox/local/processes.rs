@@ -62,6 +62,12 @@ pub(super) fn kill_command(mark: u64) -> bool {
     kill_where(|found| found == mark)
 }
 
+/// The processes of one command.
+pub(super) fn ids(mark: u64) -> Vec<u32> {
+    let marked = pids().filter(|pid| read_mark(*pid) == Some(mark));
+    marked.filter_map(|pid| u32::try_from(pid.as_raw_pid()).ok()).collect()
+}
+
 /// Kills the processes of sandboxes of this workspace whose host process is gone.
 pub(super) fn kill_orphans(workspace: &Path) {
     let workspace = workspace_bits(workspace);

@@ -14,8 +14,9 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::super::capture::Capture;
+use super::super::disk::{self, Full, Processes};
 use super::super::pipe::PipeEnds;
-use super::super::process::{Ended, Until};
+use super::super::process::{EXIT_STOPPED, Ended, Until};
 use super::super::{Command, CommandResult, ENVIRONMENT, SandboxError, blocking};
 use super::Inner;
 use super::cgroup::CommandGroup;
@@ -52,13 +53,19 @@ pub(super) async fn run(
     let mut running = Running::new(spawn(Arc::clone(inner), start).await?, mark)?;
     running.release(inner, number).await?;
     running.go = None;
-    let ended = until.race(running.pump(&mut capture)).await;
+    let ended = until.race(running.pump(&mut capture), full(inner, mark)).await;
     running.kill().await?;
-    let (exit_code, timed_out) = match ended {
-        Ended::ByItself(status) => (exit_code(status.map_err(|error| SandboxError::Lost(error.to_string()))?), false),
-        Ended::Killed { exit_code, timed_out } => (exit_code, timed_out),
+    let (exit_code, timed_out, full) = match ended {
+        Ended::ByItself(status) => {
+            (exit_code(status.map_err(|error| SandboxError::Lost(error.to_string()))?), false, None)
+        }
+        Ended::Killed { exit_code, timed_out } => (exit_code, timed_out, None),
+        Ended::Full(full) => (EXIT_STOPPED, false, Some(full)),
     };
     running.drain(&mut capture).await;
+    if let Some(full) = full {
+        capture.push(full.note().as_bytes(), true);
+    }
     let captured = capture.finish();
     Ok(CommandResult {
         exit_code,
@@ -83,11 +90,21 @@ pub(super) async fn run_piped(
         Start { command: command.clone(), cwd: inner.workspace.path().join(cwd), mark, prologue: PROLOGUE_PIPED };
     let mut running = Running::new(spawn(Arc::clone(inner), start).await?, mark)?;
     running.release(inner, number).await?;
-    let ended = until.race(running.pump_piped(ends)).await;
+    let ended = until.race(running.pump_piped(ends), full(inner, mark)).await;
     running.kill().await?;
     match ended {
         Ended::ByItself(status) => Ok(exit_code(status.map_err(|error| SandboxError::Lost(error.to_string()))?)),
         Ended::Killed { exit_code, .. } => Ok(exit_code),
+        Ended::Full(full) => Err(SandboxError::Process(full.note().trim().to_owned())),
+    }
+}
+
+/// Returns when the workspace or the scratch space is full.
+async fn full(inner: &Arc<Inner>, mark: u64) -> Full {
+    let all: Processes = Arc::new(move || processes::ids(mark));
+    tokio::select! {
+        full = disk::exceeded(disk::WORKSPACE, &inner.workspace, Arc::clone(&all)) => full,
+        full = disk::exceeded(disk::SCRATCH, &inner.scratch_space, Arc::clone(&all)) => full,
     }
 }
 

@@ -16,13 +16,13 @@ pub(super) async fn attempts(scene: &Scene) {
     many_files_do_not_stop_a_listing(scene).await;
 }
 
-fn scope(scene: &Scene) -> ToolScope {
+pub(super) fn scope(scene: &Scene) -> ToolScope {
     let workspace = Workspace::open(&scene.workspace()).expect("opened");
     let artifacts = scene.root.path().join("artifacts");
     ToolScope::new(workspace, Arc::clone(&scene.sandbox), artifacts, Arc::new(Unobserved))
 }
 
-async fn run(scene: &Scene, line: &str, seconds: u64) -> String {
+pub(super) async fn run(scene: &Scene, line: &str, seconds: u64) -> String {
     let command = Command::new(line).with_timeout(Duration::from_secs(seconds));
     scene.sandbox.execute(command, &Unobserved).await.expect(line).output
 }

@@ -4,6 +4,7 @@
 //! `probe.py` makes the attempts that a shell cannot. [`without_a_sandbox_the_probes_escape`] proves that they would work.
 
 mod attempts;
+mod disk;
 mod host;
 
 use std::os::linux::net::SocketAddrExt as _;
@@ -14,7 +15,7 @@ use std::process::Command as Program;
 use std::sync::Arc;
 use std::time::Duration;
 
-use orkestra_tools::{Command, LocalOptions, LocalSandbox, Sandbox, SandboxError, Unobserved};
+use orkestra_tools::{Command, DockerOptions, LocalOptions, LocalSandbox, Sandbox, SandboxError, Unobserved};
 use tempfile::TempDir;
 
 use self::attempts::{ATTEMPTS, Action, Attempt, On};
@@ -179,22 +180,20 @@ impl Scene {
     }
 }
 
-async fn local_scene() -> Scene {
+async fn local_scene(mut options: LocalOptions) -> Scene {
     let root = Scene::directory(None);
-    let mut options = LocalOptions::default();
     options.memory_bytes = 256 * 1024 * 1024;
     options.processes_max = PROCESSES_MAX;
     let sandbox = LocalSandbox::start(options, &root.path().join("workspace")).await.expect("started");
     Scene::new(root, Arc::new(sandbox))
 }
 
-async fn docker_scene(run: &str, owner: Option<u32>) -> Option<Scene> {
-    let mut options = docker_options().await?;
+async fn docker_scene(run: &str, owner: Option<u32>, mut options: DockerOptions) -> Scene {
     options.memory_bytes = 256 * 1024 * 1024;
     options.processes_max = PROCESSES_MAX;
     let root = Scene::directory(owner);
     let sandbox = docker(options, &run_id(run), &root.path().join("workspace")).await;
-    Some(Scene::new(root, sandbox))
+    Scene::new(root, sandbox)
 }
 
 /// The command lines of all threads: that of a process is empty when its first thread has ended.
@@ -220,7 +219,7 @@ fn is_root() -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_escapes_from_the_local_sandbox() {
-    let scene = local_scene().await;
+    let scene = local_scene(LocalOptions::default()).await;
     scene.run_all().await;
     host::attempts(&scene).await;
     scene.sandbox.close().await.expect("closed");
@@ -244,7 +243,8 @@ fn nothing_escapes_from_the_local_sandbox_of_an_ordinary_user() {
     let user = ORDINARY.to_string();
     let mut suite = Program::new("setpriv");
     suite.args(["--reuid", &user, "--regid", &user, "--clear-groups"]).arg(&binary);
-    suite.args(["--exact", "escape::nothing_escapes_from_the_local_sandbox", "--nocapture"]);
+    suite.args(["--exact", "--nocapture", "--test-threads=1", "escape::nothing_escapes_from_the_local_sandbox"]);
+    suite.arg("escape::disk::the_disk_is_not_filled_through_the_local_sandbox");
     suite.env("TMPDIR", &temporary).env("HOME", &temporary).current_dir(&temporary);
     let done = suite.output().expect("setpriv of util-linux");
     let said = String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
@@ -263,7 +263,8 @@ fn nothing_escapes_from_the_local_sandbox_of_an_ordinary_user() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_escapes_from_docker() {
     // As root in the container, without capabilities, when the tests run as root.
-    let Some(scene) = docker_scene("escape", None).await else { return };
+    let Some(options) = docker_options().await else { return };
+    let scene = docker_scene("escape", None, options).await;
     scene.run_all().await;
     host::attempts(&scene).await;
     scene.sandbox.close().await.expect("closed");
@@ -274,7 +275,8 @@ async fn nothing_escapes_from_docker_of_an_ordinary_user() {
     if !is_root() {
         return;
     }
-    let Some(scene) = docker_scene("escape-ordinary", Some(ORDINARY)).await else { return };
+    let Some(options) = docker_options().await else { return };
+    let scene = docker_scene("escape-ordinary", Some(ORDINARY), options).await;
     scene.run_all().await;
     scene.sandbox.close().await.expect("closed");
 }
