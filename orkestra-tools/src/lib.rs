@@ -41,6 +41,6 @@ pub use sandbox::local::{LocalOptions, LocalSandbox};
 pub use sandbox::{Command, CommandResult, Confinement, ProcessStart, ProcessState, Sandbox, SandboxError};
 pub use scope::{Happening, Observer, ToolScope, Unobserved};
 pub use secrets::{SecretStream, Secrets, SecretsError};
-pub use tool::{Effect, Tool, ToolOutput, TypedTool, typed};
+pub use tool::{Effect, Tool, ToolImage, ToolOutput, TypedTool, typed};
 pub use toolset::ToolSet;
 pub use workspace::{FileEntry, Listing, Workspace, WorkspaceError};

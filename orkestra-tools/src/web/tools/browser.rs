@@ -85,7 +85,7 @@ impl TypedTool for GetContent {
         data["from"] = from.into();
         data["to"] = to.into();
         data["bytes"] = view.text.len().into();
-        Ok(ToolOutput { text: head + &part(&view, from, to), data })
+        Ok(ToolOutput::new(head + &part(&view, from, to), data))
     }
 }
 
@@ -124,7 +124,7 @@ impl TypedTool for Screenshot {
         let artifacts = scope.artifacts().clone();
         let path = blocking(move || artifacts.keep_screenshot(&png)).await?;
         let text = format!("Made a screenshot of the page ({bytes} bytes, PNG); it is kept as an artifact of the run.");
-        Ok(ToolOutput { text, data: json!({"screenshot": path, "bytes": bytes, "media_type": "image/png"}) })
+        Ok(ToolOutput::new(text, json!({"screenshot": path, "bytes": bytes, "media_type": "image/png"})))
     }
 }
 
@@ -144,7 +144,7 @@ fn opened(view: &PageView) -> ToolOutput {
     } else {
         String::new()
     };
-    ToolOutput { text: format!("{}{more}{}", notes(view), part(view, 0, to)), data: facts(view) }
+    ToolOutput::new(format!("{}{more}{}", notes(view), part(view, 0, to)), facts(view))
 }
 
 fn notes(view: &PageView) -> String {
