@@ -39,7 +39,8 @@ pub use reference::{ParameterReference, ToolReference};
 pub use sandbox::docker::{DockerInfo, DockerOptions, DockerSandbox, Network};
 pub use sandbox::local::{LocalOptions, LocalSandbox};
 pub use sandbox::{
-    Command, CommandResult, Confinement, PipedCommand, ProcessStart, ProcessState, Sandbox, SandboxError,
+    Command, CommandResult, Confinement, Connection, PipedCommand, ProcessStart, ProcessState, Sandbox, SandboxError,
+    WayOut,
 };
 pub use scope::{Happening, Observer, ToolScope, Unobserved};
 pub use secrets::{SecretStream, Secrets, SecretsError};

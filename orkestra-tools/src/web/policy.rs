@@ -22,6 +22,8 @@ use super::error::{Denial, Denied};
 pub struct AddressPolicy {
     private_hosts: BTreeSet<String>,
     loopback_ports: BTreeSet<u16>,
+    /// Whether loopback addresses are decided elsewhere, by who listens there.
+    has_own_servers: bool,
 }
 
 impl AddressPolicy {
@@ -81,9 +83,29 @@ impl AddressPolicy {
         Ok(())
     }
 
+    /// Lets all ports of the loopback address pass, for addresses that [`super::reach::Reach`] connects to.
+    #[must_use]
+    pub(crate) fn with_own_servers(mut self) -> Self {
+        self.has_own_servers = true;
+        self
+    }
+
+    /// Whether the operator opened this port.
+    pub(crate) fn opens_loopback(&self, port: u16) -> bool {
+        self.loopback_ports.contains(&port)
+    }
+
     fn opens(&self, port: Option<u16>) -> bool {
+        if self.has_own_servers {
+            return true;
+        }
         port.map_or(!self.loopback_ports.is_empty(), |port| self.loopback_ports.contains(&port))
     }
+}
+
+/// Whether a host is this machine's loopback by its name or as an address, in any spelling.
+pub(crate) fn is_loopback_host(host: &str) -> bool {
+    is_localhost(&normal(host))
 }
 
 /// One spelling for each host, as browsers write it, without brackets and without a dot at the end.

@@ -26,7 +26,8 @@ use tokio::sync::Mutex;
 use super::capture::Capture;
 use super::pipe::{PipedCommand, Pipes};
 use super::process::{ProcessStart, ProcessState, Processes, Until};
-use super::{Command, CommandResult, Confinement, Sandbox, SandboxError};
+use super::relay::Relays;
+use super::{Command, CommandResult, Confinement, Connection, Sandbox, SandboxError, WayOut};
 use crate::egress::{EgressError, EgressOptions, EgressProxy, HostUse};
 use crate::limits::{SANDBOX_CPU_MILLIS, SANDBOX_MEMORY_BYTES, SANDBOX_PROCESSES_MAX};
 use crate::scope::Observer;
@@ -152,6 +153,7 @@ pub struct DockerSandbox {
     /// Stopped when this is dropped, although their tasks keep `shared` alive.
     processes: Processes,
     pipes: Pipes,
+    relays: Relays,
 }
 
 struct Shared {
@@ -233,7 +235,12 @@ impl DockerSandbox {
             network,
             egress,
         };
-        let sandbox = Self { shared: Arc::new(shared), processes: Processes::default(), pipes: Pipes::default() };
+        let sandbox = Self {
+            shared: Arc::new(shared),
+            processes: Processes::default(),
+            pipes: Pipes::default(),
+            relays: Relays::default(),
+        };
         if let Err(error) = exec::probe(&sandbox.shared).await {
             let _ = sandbox.close().await;
             return Err(error);
@@ -297,6 +304,19 @@ impl Sandbox for DockerSandbox {
 
     fn hosts(&self) -> Vec<HostUse> {
         self.shared.egress.as_ref().map(EgressProxy::hosts).unwrap_or_default()
+    }
+
+    fn way_out(&self) -> WayOut {
+        match (self.shared.network, &self.shared.egress) {
+            (Network::Open, _) => WayOut::Global,
+            (Network::Registries, Some(egress)) => WayOut::Proxy(egress.socket()),
+            (Network::None | Network::Registries, _) => WayOut::Closed,
+        }
+    }
+
+    async fn connect(&self, port: u16) -> Result<Box<dyn Connection>, SandboxError> {
+        self.check_open()?;
+        self.relays.connect(self, port).await
     }
 
     async fn execute(&self, command: Command, observer: &dyn Observer) -> Result<CommandResult, SandboxError> {

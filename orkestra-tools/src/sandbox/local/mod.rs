@@ -14,10 +14,18 @@
 mod cgroup;
 mod confine;
 mod guardian;
+mod listeners;
 mod network;
 mod processes;
 mod run;
 mod syscalls;
+
+#[cfg(feature = "chromium")]
+pub(crate) use self::cgroup::CommandGroup;
+#[cfg(feature = "chromium")]
+pub(crate) use self::network::PrivateNetwork;
+#[cfg(feature = "chromium")]
+pub(crate) use self::processes::RESOURCE as MARK_RESOURCE;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -26,14 +34,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use tempfile::TempDir;
 
-use self::cgroup::Cgroups;
+pub(crate) use self::cgroup::Cgroups;
 use self::confine::Confiner;
-use self::guardian::Guardian;
-use self::processes::Mark;
+pub(crate) use self::guardian::Guardian;
+pub(crate) use self::processes::Mark;
 use super::capture::Capture;
 use super::pipe::{PipedCommand, Pipes};
 use super::process::{ProcessStart, ProcessState, Processes, Until};
-use super::{Command, CommandResult, Confinement, Sandbox, SandboxError};
+use super::relay::Relays;
+use super::{Command, CommandResult, Confinement, Connection, Sandbox, SandboxError, WayOut};
 use crate::limits::{SANDBOX_MEMORY_BYTES, SANDBOX_PROCESSES_MAX};
 use crate::scope::Observer;
 use crate::workspace::Workspace;
@@ -90,6 +99,9 @@ pub struct LocalSandbox {
     /// Stopped when this is dropped, although their tasks keep `inner` alive.
     processes: Processes,
     pipes: Pipes,
+    relays: Relays,
+    /// Used where commands share the host's network, and the relay where they do not.
+    known: listeners::Known,
 }
 
 #[derive(Debug)]
@@ -152,7 +164,13 @@ impl LocalSandbox {
             mark,
             cgroups,
         };
-        Ok(Self { inner: Arc::new(inner), processes: Processes::default(), pipes: Pipes::default() })
+        Ok(Self {
+            inner: Arc::new(inner),
+            processes: Processes::default(),
+            pipes: Pipes::default(),
+            relays: Relays::default(),
+            known: listeners::Known::default(),
+        })
     }
 
     fn check_open(&self) -> Result<(), SandboxError> {
@@ -215,6 +233,18 @@ impl Sandbox for LocalSandbox {
         gaps.push("disk space and the number of files are not limited, only the size of each file".to_owned());
         cgroups.report(&mut confinement, options.processes_max, options.memory_bytes);
         confinement
+    }
+
+    fn way_out(&self) -> WayOut {
+        if self.inner.options.private_network { WayOut::Closed } else { WayOut::Global }
+    }
+
+    async fn connect(&self, port: u16) -> Result<Box<dyn Connection>, SandboxError> {
+        self.check_open()?;
+        if self.inner.options.private_network {
+            return self.relays.connect(self, port).await;
+        }
+        Ok(Box::new(listeners::connect(self.inner.mark, &self.known, port).await?))
     }
 
     async fn execute(&self, command: Command, observer: &dyn Observer) -> Result<CommandResult, SandboxError> {
