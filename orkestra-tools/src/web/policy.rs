@@ -42,9 +42,9 @@ impl AddressPolicy {
         self
     }
 
-    /// Opens this port of `localhost` and the loopback addresses, and no other: for the dev server that an agent itself has
-    /// started, a service that the operator runs beside this process, and servers of tests. Another name that resolves to a
-    /// loopback address stays denied.
+    /// Opens this port of `localhost` and the loopback addresses, and no other: for a service that
+    /// the operator runs beside this process, and servers of tests. A browser reaches the agent's own servers without this. Another
+    /// name that resolves to a loopback address stays denied.
     #[must_use]
     pub fn with_loopback_port(mut self, port: u16) -> Self {
         self.loopback_ports.insert(port);

@@ -268,8 +268,8 @@ async fn each_page_ends_in_bounded_time_and_the_next_one_opens() {
         "/around" => redirect("/around"),
         "/download" => response(200, &[("content-disposition", "attachment; filename=x.bin")], [0; 64]),
         "/empty" => response(204, &[], ""),
-        "/huge" => html("<p id=p>start</p><script>p.textContent = 'x'.repeat(100e6)</script>"),
-        "/many" => html("<div id=d></div><script>d.innerHTML = '<b>y</b>'.repeat(3e5)</script>"),
+        "/huge" => html("<p id=p hidden>start</p><script>p.textContent = 'x'.repeat(100e6)</script>"),
+        "/many" => html("<div id=d hidden></div><script>d.innerHTML = '<b>y</b>'.repeat(1.5e5)</script>"),
         "/slow" => html(&format!("<p>slow</p><img src=http://127.0.0.1:{never}/>")),
         "/reload" => html("<p>again</p><script>location.reload()</script>"),
         "/lies" => html(
@@ -290,8 +290,8 @@ async fn each_page_ends_in_bounded_time_and_the_next_one_opens() {
         ("/around", "ERR_TOO_MANY_REDIRECTS"),
         ("/download", "it is a download, which this browser does not keep"),
         ("/empty", "the answer is empty"),
-        ("/huge", ""),
-        ("/many", "was cut"),
+        ("/huge", "was cut|does not answer"),
+        ("/many", "was cut|does not answer"),
         ("/lies", "what is shown"),
         ("/reload", ""),
         ("/slow", "still loading"),
@@ -300,7 +300,7 @@ async fn each_page_ends_in_bounded_time_and_the_next_one_opens() {
     for (path, expected) in table {
         let opening = agent.call("browser_navigate", json!({"url": server.url(path)}));
         let told = told(bounded(path, opening).await);
-        assert!(told.contains(expected), "{path}: {told}");
+        assert!(expected.split('|').any(|text| told.contains(text)), "{path}: {told}");
         if path == "/popup" {
             let shown = agent.call("browser_screenshot", json!({})).await;
             assert!(shown.is_ok(), "the page itself stays open: {shown:?}");
@@ -333,7 +333,7 @@ async fn victim_of_a_crash() {
     let agent = agent(&server, options).await;
     agent.text("browser_navigate", json!({"url": server.url("/")})).await;
     println!("{}", own_chromium().expect("it runs").0.display());
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
