@@ -41,6 +41,8 @@ pub(crate) enum Stopped {
     Ended(Outcome),
     /// It is paused and cannot be resumed, for what [`budget_used_up`] says.
     OutOfBudget(String),
+    /// It is paused because its processes were lost, as this says.
+    ProcessesLost(String),
 }
 
 enum News {
@@ -48,8 +50,8 @@ enum News {
     Stopped(Run, Result<Stopped, orkestra_core::Error>),
 }
 
-/// Shows `runs` until all have stopped or the user asks to stop. A run that is paused by its budget has stopped: no other
-/// process can raise the budget while this one has the store.
+/// Shows `runs` until all have stopped or the user asks to stop. A run that is paused by its budget or because its processes were
+/// lost has stopped: no other process can raise the budget or resume it while this one has the store.
 ///
 /// # Errors
 /// When the screen cannot be written. A closed pipe is not an error.
@@ -84,19 +86,36 @@ pub(crate) fn budget_used_up(view: &RunView) -> Option<String> {
     waits.find(|wait| matches!(wait, WaitsFor::Budget { .. })).map(ToString::to_string)
 }
 
+/// Why the run does nothing more until a person resumes it.
+async fn stopped(run: &Run) -> Result<Option<Stopped>, orkestra_core::Error> {
+    let view = run.view().await?;
+    if let Some(budget) = budget_used_up(&view) {
+        return Ok(Some(Stopped::OutOfBudget(budget)));
+    }
+    let mut waits = view.nodes.iter().flat_map(|node| &node.waits_for);
+    let pause = waits.find_map(|wait| match wait {
+        WaitsFor::Pause { reason, .. } => Some(Stopped::ProcessesLost(reason.clone())),
+        _ => None,
+    });
+    Ok(pause)
+}
+
 async fn read(watched: Watched, sender: mpsc::Sender<News>) {
     let Watched { run, from } = watched;
     let mut events = run.events(from);
     let stopped = loop {
         match events.next().await {
             Ok(Some(event)) => {
-                let is_out = matches!(event.event, Event::RunPaused { reason: PauseReason::Budget { .. } });
+                let is_out = matches!(
+                    event.event,
+                    Event::RunPaused { reason: PauseReason::Budget { .. } | PauseReason::ProcessesLost { .. } }
+                );
                 if sender.send(News::Event(product_event(&event))).await.is_err() {
                     return;
                 }
                 // NOTE: an event of the past says nothing about now: the run may have been resumed.
-                match if is_out { run.view().await.map(|view| budget_used_up(&view)) } else { Ok(None) } {
-                    Ok(Some(budget)) => break Ok(Stopped::OutOfBudget(budget)),
+                match if is_out { stopped(&run).await } else { Ok(None) } {
+                    Ok(Some(stopped)) => break Ok(stopped),
                     Ok(None) => {}
                     Err(error) => break Err(error),
                 }

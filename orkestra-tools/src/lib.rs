@@ -46,4 +46,4 @@ pub use scope::{Happening, Observer, ToolScope, Unobserved};
 pub use secrets::{SecretStream, Secrets, SecretsError};
 pub use tool::{Effect, Tool, ToolImage, ToolOutput, TypedTool, typed};
 pub use toolset::ToolSet;
-pub use workspace::{FileEntry, Listing, Workspace, WorkspaceError};
+pub use workspace::{FileEntry, Listing, Workspace, WorkspaceError, parse_path};

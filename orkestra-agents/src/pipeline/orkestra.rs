@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeSet,
+    num::NonZeroU32,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -141,6 +142,10 @@ fn agents(
     Ok(agents)
 }
 
+/// How many processes in a row a run may lose without finishing a step. The next one finds it paused: what the model runs may be
+/// what ends them. Three, because two may be a coincidence of an operator's restarts.
+const LOST_PROCESSES_MAX: NonZeroU32 = NonZeroU32::new(3).expect("it is not zero");
+
 impl Orkestra {
     /// Configures an Orkestra whose workspaces are below `data`.
     pub fn builder(data: impl Into<PathBuf>) -> OrkestraBuilder {
@@ -190,6 +195,7 @@ impl Orkestra {
         let workflow = graph::workflow(&tasks)?;
         let job = Job { objective, project_id, model, sandbox, tasks };
         let mut run = self.engine.run_spec(&workflow).input(&job).map_err(|error| engine_error(&error))?;
+        run = run.lost_processes_max(LOST_PROCESSES_MAX);
         if let Some(id) = &id {
             run = run.id(id);
         }

@@ -110,6 +110,15 @@ impl Session {
                     );
                     Exit::Budget
                 }
+                Ok(Stopped::ProcessesLost(reason)) => {
+                    eprintln!(
+                        "run {} is paused: {reason}. Read what it did last with `aios logs {}`; `aios resume {}` continues it",
+                        run.id(),
+                        run.id(),
+                        run.id()
+                    );
+                    Exit::Failed
+                }
                 Ok(Stopped::Ended(outcome)) => {
                     let record = run.status().await?;
                     let text = summary::of(&record, &outcome, &reader.workspace_path(&record), &reader.files(&record));

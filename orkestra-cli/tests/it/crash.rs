@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::support::{Live, Place, assert_in_order, assert_no_call_twice, json_lines, run_id};
+use super::support::{Live, Place, assert_in_order, assert_no_call_twice, done, json_lines, run_id};
 
 fn resumed(place: &Place) -> Live {
     place.live(&mut place.aios(&["resume", "--json"]))
@@ -88,4 +88,43 @@ fn a_closed_pipe_detaches() {
     assert!(said.contains("aios resume"), "{said}");
     place.good(&["resume"]);
     assert_no_call_twice(&place.calls());
+}
+
+/// A run whose commands end `aios` itself would otherwise do so at each start.
+#[test]
+fn a_run_that_keeps_losing_its_process_is_paused_and_continued_by_a_person() {
+    let place = Place::new();
+    // The model never answers, so nothing is finished before the process is lost.
+    let slow = |arguments: &[&str]| {
+        let mut command = place.aios(arguments);
+        command.env("ORKESTRA_DEMO_DELAY_MS", "3600000");
+        command
+    };
+    let mut id = String::new();
+    for life in 1..=3_usize {
+        let run = ["run", "Build a REST API for a blog", "--json", "--sandbox", "local", "--model", "demo"];
+        let mut live = place.live(&mut slow(if life == 1 { &run } else { &["resume", "--json"] }));
+        if life == 1 {
+            live.until_event("node_started", "planner");
+        }
+        while place.calls().len() < life {
+            std::thread::yield_now();
+        }
+        let events = live.kill();
+        if life == 1 {
+            id = run_id(&events);
+        }
+    }
+    let paused = done(&mut slow(&["resume"]));
+    assert_eq!(paused.code, 1, "{paused:?}");
+    let told = format!(
+        "run {id} is paused: the process was lost 3 times in a row while node `planner` ran; node `planner` may have ended it. Read \
+         what it did last with `aios logs {id}`; `aios resume {id}` continues it\n"
+    );
+    assert!(paused.err.ends_with(&told), "{paused:?}");
+    assert_eq!(place.calls().len(), 3, "nothing was tried");
+    assert!(place.good(&["status", &id]).out.contains("the process was lost 3 times in a row"));
+    let followed = place.done(&["logs", &id, "--follow"]);
+    assert_eq!(followed.code, 1, "{followed:?}");
+    assert!(place.good(&["resume", &id]).out.contains(&format!("Run {id} completed")));
 }

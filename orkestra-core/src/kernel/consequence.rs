@@ -142,7 +142,7 @@ const fn paused(reason: &PauseReason) -> Consequence<'_> {
     let paused = run(RunChange::Paused(reason)).every_node();
     match reason {
         PauseReason::NodeFailed { .. } => paused.keeps_undecided(),
-        PauseReason::Asked { .. } | PauseReason::Budget { .. } => paused,
+        PauseReason::Asked { .. } | PauseReason::Budget { .. } | PauseReason::ProcessesLost { .. } => paused,
     }
 }
 

@@ -35,6 +35,14 @@ pub enum PauseReason {
         /// The node.
         node: Name,
     },
+    /// The run's process was lost several times in a row while this node ran: it may be what ends the process. See
+    /// [`RunOptions::lost_processes_max`](crate::model::RunOptions::lost_processes_max).
+    ProcessesLost {
+        /// The node.
+        node: Name,
+        /// How many processes were lost.
+        times: u32,
+    },
 }
 
 impl fmt::Display for PauseReason {
@@ -43,6 +51,12 @@ impl fmt::Display for PauseReason {
             Self::Asked { reason } => f.write_str(reason),
             Self::Budget { meter } => write!(f, "the budget of `{meter}` is used up"),
             Self::NodeFailed { node } => write!(f, "node `{node}` failed"),
+            Self::ProcessesLost { node, times } => {
+                write!(
+                    f,
+                    "the process was lost {times} times in a row while node `{node}` ran; node `{node}` may have ended it"
+                )
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What a run is given besides its input.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +25,12 @@ pub struct RunOptions {
     /// How much the run may spend, by meter. Reaching a limit pauses the run.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub budget: BTreeMap<Name, Amount>,
+    /// How many processes in a row may be lost while an attempt runs and finishes no step. The last one pauses the run, so that a
+    /// task that ends its process cannot do so at every start; when it is resumed, the count begins anew. An orderly shutdown
+    /// does not count; that an engine at full capacity left the run to another one before its start counts once. `None` for no
+    /// such limit: then the attempt fails after [`INTERRUPTIONS_MAX`](super::limits::INTERRUPTIONS_MAX).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost_processes_max: Option<NonZeroU32>,
     /// The node that started it and waits for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<Parent>,

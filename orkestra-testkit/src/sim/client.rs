@@ -1,5 +1,6 @@
 //! Clients that start runs, send signals, cancel, follow events and wait. Every answer that they get must be true.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -101,6 +102,9 @@ impl Client {
         }
         if draw(4) == 0 {
             request = request.priority(i32::try_from(draw(3)).unwrap_or(0));
+        }
+        if number % 3 == 2 {
+            request = request.lost_processes_max(NonZeroU32::MIN.saturating_add(1));
         }
         Ok(request)
     }

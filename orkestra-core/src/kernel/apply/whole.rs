@@ -114,6 +114,11 @@ impl RunState {
             let given_up = self.plan.id(node);
             self.undecided.retain(|undecided| Some(*undecided) != given_up);
         }
+        if let PauseReason::ProcessesLost { .. } = &reason {
+            for id in &self.tasks {
+                self.nodes[id.index()].interruptions = 0;
+            }
+        }
         self.status = RunStatus::Running;
         let rested = self.updated_at.since(since);
         for (at, timer) in resting {

@@ -1,6 +1,7 @@
 //! How a run is created, recovered, released and stopped.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use crate::model::limits::{CANCEL_GRACE, INTERRUPTIONS_MAX};
@@ -10,7 +11,7 @@ use crate::model::{
 
 use super::super::apply;
 use super::super::event::Event;
-use super::super::reason::StopReason;
+use super::super::reason::{PauseReason, StopReason};
 use super::super::state::RunState;
 use super::super::status::RunStatus;
 use super::{Decision, Rejection};
@@ -46,13 +47,17 @@ pub(super) fn create_cancelled(
 }
 
 impl Decision<'_> {
-    /// Running attempts continue in this process, unless they lost their process too often.
+    /// Running attempts continue in this process, unless they lost their process too often: that pauses the run where its
+    /// options say so, and fails the attempt otherwise.
     pub(super) fn recover(&mut self) {
         let tasks: Vec<_> = self.state().tasks.iter().copied().collect();
         if tasks.is_empty() || self.state().pause.is_some() {
             return;
         }
         self.emit(Event::Recovered);
+        if self.pause_after_losses(&tasks) {
+            return;
+        }
         for id in tasks {
             // The first attempt that gives up may stop the run and end the others.
             let state = self.state();
@@ -67,6 +72,19 @@ impl Decision<'_> {
             // No process runs the attempts any more, so there is none to ask.
             self.give_up_running();
         }
+    }
+
+    /// Pauses the run when its processes were lost too often; whether it did.
+    fn pause_after_losses(&mut self, tasks: &[NodeId]) -> bool {
+        let state = self.state();
+        let Some(most) = state.options().lost_processes_max.map(NonZeroU32::get) else { return false };
+        if state.status != RunStatus::Running {
+            return false;
+        }
+        let Some(id) = tasks.iter().copied().find(|id| state.node(*id).interruptions >= most) else { return false };
+        let (node, times) = (state.name(id).clone(), state.node(id).interruptions);
+        self.emit(Event::RunPaused { reason: PauseReason::ProcessesLost { node, times } });
+        true
     }
 
     /// Records that the shutdown is orderly, where a lost process would be counted against running attempts.

@@ -93,6 +93,7 @@ pub(super) fn of_run(state: &RunState) -> Vec<String> {
         PauseReason::Asked { reason } => cut(&format!("paused: {reason}")),
         PauseReason::Budget { meter } => format!("paused: the budget of `{meter}` is used up"),
         PauseReason::NodeFailed { node } => format!("paused: node `{node}` failed"),
+        PauseReason::ProcessesLost { node, times } => format!("paused: {times} processes lost at node `{node}`"),
     });
     let end = state.outcome().and_then(of_outcome).or_else(|| state.stopping().map(|stopping| why(&stopping.reason)));
     let spent = state.spent().iter().map(|(meter, amount)| match state.options().budget.get(meter) {

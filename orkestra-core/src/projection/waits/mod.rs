@@ -277,7 +277,7 @@ fn pause(state: &RunState) -> Option<WaitsFor> {
             Some((meter, spent, limit)) => WaitsFor::Budget { meter: meter.clone(), spent, limit, since },
             None => WaitsFor::Pause { reason: format!("the budget of `{meter}` was reached and raised since"), since },
         },
-        reason @ (PauseReason::Asked { .. } | PauseReason::NodeFailed { .. }) => {
+        reason @ (PauseReason::Asked { .. } | PauseReason::NodeFailed { .. } | PauseReason::ProcessesLost { .. }) => {
             WaitsFor::Pause { reason: reason.to_string(), since }
         }
     })

@@ -1,6 +1,7 @@
 //! The request that starts a run: its input and its options.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,6 +68,14 @@ impl RunRequest {
     pub fn budget(mut self, meter: &str, limit: Amount) -> Result<Self, Error> {
         self.options.budget.insert(Name::new(meter)?, limit);
         Ok(self)
+    }
+
+    /// Pauses the run when this many processes in a row were lost while one of its attempts ran and finished no step: a task may
+    /// be what ends them. Without it the attempt fails after
+    /// [`INTERRUPTIONS_MAX`](crate::model::limits::INTERRUPTIONS_MAX) lost processes. An orderly shutdown does not count.
+    pub fn lost_processes_max(mut self, times: NonZeroU32) -> Self {
+        self.options.lost_processes_max = Some(times);
+        self
     }
 
     /// Starts the run. It is durable when this returns.

@@ -18,6 +18,7 @@ pub(super) enum Fact {
     PauseAsked,
     PauseOfBudget,
     PauseOfNode,
+    PauseOfLoss,
     NodeCompleted,
     NodeFailed,
     NodeSkipped,
@@ -42,7 +43,7 @@ pub(super) const RUN_ENDS: [(Fact, &str); 5] = [
 ];
 
 impl Fact {
-    pub(super) const ALL: [Self; 21] = [
+    pub(super) const ALL: [Self; 22] = [
         Self::RunStarted,
         Self::RunCompleted,
         Self::RunFailed,
@@ -52,6 +53,7 @@ impl Fact {
         Self::PauseAsked,
         Self::PauseOfBudget,
         Self::PauseOfNode,
+        Self::PauseOfLoss,
         Self::NodeCompleted,
         Self::NodeFailed,
         Self::NodeSkipped,
@@ -78,6 +80,7 @@ impl Fact {
             Self::PauseAsked => (names::RUNS_PAUSED, Some("asked")),
             Self::PauseOfBudget => (names::RUNS_PAUSED, Some("budget")),
             Self::PauseOfNode => (names::RUNS_PAUSED, Some("node_failed")),
+            Self::PauseOfLoss => (names::RUNS_PAUSED, Some("processes_lost")),
             Self::NodeCompleted => (names::NODES_ENDED, Some(NodeStatus::Completed.name())),
             Self::NodeFailed => (names::NODES_ENDED, Some(NodeStatus::Failed.name())),
             Self::NodeSkipped => (names::NODES_ENDED, Some(NodeStatus::Skipped.name())),
@@ -138,6 +141,7 @@ const fn facts_of_run(change: RunChange<'_>) -> &'static [Fact] {
         RunChange::Paused(PauseReason::Asked { .. }) => &[Fact::PauseAsked],
         RunChange::Paused(PauseReason::Budget { .. }) => &[Fact::PauseOfBudget],
         RunChange::Paused(PauseReason::NodeFailed { .. }) => &[Fact::PauseOfNode],
+        RunChange::Paused(PauseReason::ProcessesLost { .. }) => &[Fact::PauseOfLoss],
         RunChange::SignalReceived(_) => &[Fact::SignalReceived],
         RunChange::Recovered
         | RunChange::Released

@@ -131,7 +131,7 @@ pub(super) const RUNS_PAUSED: Metric = counter(
     "orkestra_runs_paused_total",
     "pauses",
     &["workflow", "reason"],
-    "pauses that began, by `asked`, `budget`, `node_failed`",
+    "pauses that began, by `asked`, `budget`, `node_failed`, `processes_lost`",
 );
 pub(super) const RUNS_RELOADED: Metric = counter(
     "orkestra_runs_reloaded_total",

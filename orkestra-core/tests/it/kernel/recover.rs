@@ -1,6 +1,9 @@
 //! Recovery of a run in another process.
 
+use std::num::NonZeroU32;
+
 use orkestra_core::kernel::{InputKind, RunStatus};
+use orkestra_core::model::RunOptions;
 use orkestra_core::model::limits::INTERRUPTIONS_MAX;
 
 use super::scene::{
@@ -45,6 +48,36 @@ fn a_task_that_keeps_crashing_the_process_fails() {
             "run failed at a (crashed)",
         ],
     );
+}
+
+#[test]
+fn a_run_with_a_limit_on_lost_processes_is_paused_and_the_count_begins_anew_when_it_is_resumed() {
+    let options = RunOptions { lost_processes_max: NonZeroU32::new(3), ..RunOptions::default() };
+    let mut scene = Scene::with([task("a").tries(2), gate("g", "go")], options);
+    for _ in 0..2 {
+        scene.then(RECOVER, ["recovered"]).then(RECOVER, ["recovered"]);
+        scene.then(RECOVER, ["recovered", "paused after 3 losses at a"]);
+        scene.then(RECOVER, []).then(RECOVER, []);
+        scene.then(InputKind::Resume, ["resumed"]);
+        assert_eq!(scene.node("a").interruptions, 0);
+    }
+    // Progress, an orderly shutdown and another attempt begin a new count too.
+    scene.then(RECOVER, ["recovered"]).then(RECOVER, ["recovered"]);
+    scene.then(asks("a#1", end_step("k", "1")), ["a/k = 1"]);
+    scene.then(RECOVER, ["recovered"]).then(RECOVER, ["recovered"]);
+    scene.then(RELEASE, ["released"]).then(RECOVER, ["recovered"]);
+    scene.then(fails("a#1"), ["a#1 failed (error), again at 0", "a#2 started"]);
+    scene.then(RECOVER, ["recovered"]).then(RECOVER, ["recovered"]);
+    scene.then(done("a#2", "1"), ["a completed 1"]);
+    scene.then(RECOVER, []);
+}
+
+#[test]
+fn a_stopping_run_is_not_paused_after_lost_processes() {
+    let options = RunOptions { lost_processes_max: NonZeroU32::new(1), ..RunOptions::default() };
+    let mut scene = Scene::with([task("a")], options);
+    scene.then(cancel("why"), ["stop because why, grace until 10000"]);
+    scene.then(RECOVER, ["recovered", "a cancelled", "run cancelled: why"]);
 }
 
 #[test]

@@ -89,6 +89,7 @@ fn show_run(event: &Event) -> Option<String> {
             PauseReason::Asked { reason } => format!("paused: {reason}"),
             PauseReason::Budget { meter } => format!("paused over {meter}"),
             PauseReason::NodeFailed { node } => format!("paused because {node} failed"),
+            PauseReason::ProcessesLost { node, times } => format!("paused after {times} losses at {node}"),
             _ => return None,
         },
         Event::RunResumed => "resumed".into(),

@@ -1,8 +1,10 @@
 //! A small world around a run: random plans with every option of a node, and a driver that performs the run's work and
 //! gives it what it waits for.
 
+use std::num::NonZeroU32;
+
 use orkestra_core::kernel::{
-    InputKind, NodeState, NodeStatus, Outcome, RunState, StepState, Wait, Work, agenda, waits,
+    InputKind, NodeState, NodeStatus, Outcome, PauseReason, RunState, StepState, Wait, Work, agenda, waits,
 };
 use orkestra_core::model::{Join, NodeId, NodeKind, NodeSpec, OnFailure, Parent, Retry, RunOptions, SlotBy};
 use proptest::prelude::*;
@@ -63,9 +65,10 @@ pub(super) fn limited(node: NodeSpec, retry: u8, timeout: u8) -> NodeSpec {
     if timeout == 0 { node.within(100) } else { node }
 }
 
-/// Sometimes a deadline, a budget, or a parent.
+/// Sometimes a deadline, a budget, a parent, or a limit on lost processes.
 pub(super) fn options() -> impl Strategy<Value = RunOptions> {
     (0..8_u8, 0..8_u8, 0..4_u8).prop_map(|(deadline, budget, parent)| RunOptions {
+        lost_processes_max: NonZeroU32::new(u32::from(parent)).filter(|losses| losses.get() < 3),
         deadline: (deadline == 0).then_some(super::asks::deadline(500)).and_then(|options| options.deadline),
         budget: if budget < 2 { tokens(u64::from(budget) * 20) } else { [].into() },
         parent: (parent == 0).then(|| Parent::new(run_id("p"), name("n"))),
@@ -118,8 +121,11 @@ fn next_input(state: &RunState) -> (InputKind, u64) {
         Some(Wait::Timer(due)) => (TICK, due.as_millis()),
         Some(Wait::Answer(question)) => (answer(question.0, "1"), 0),
         Some(Wait::Child(child)) => (child_ends(&child, Outcome::Completed(json("1")), 1), 0),
-        Some(Wait::Resume) if state.options().budget.is_empty() => (RESUME, 0),
-        Some(Wait::Resume) => (may_spend(None), 0),
+        Some(Wait::Resume) => match state.pause().map(|pause| &pause.reason) {
+            Some(PauseReason::ProcessesLost { .. }) => (RESUME, 0),
+            _ if state.options().budget.is_empty() => (RESUME, 0),
+            _ => (may_spend(None), 0),
+        },
         other => panic!("stranded: {other:?}, {state:?}"),
     }
 }

@@ -1,5 +1,6 @@
 //! The process may die after any commit, acknowledged or not: the run continues, and acknowledged work is not repeated.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use orkestra_core::prelude::*;
@@ -127,6 +128,53 @@ async fn remembered(store: &MemoryStore) -> Vec<String> {
         _ => None,
     });
     steps.collect()
+}
+
+/// A task that ends its process whenever it runs, until it is mended.
+#[tokio::test(start_paused = true)]
+async fn a_run_that_keeps_losing_its_process_is_paused_and_told() {
+    let store = MemoryStore::new();
+    let lives = |fault: Option<u64>| {
+        let store = FaultyStore::new(Arc::new(store.clone()));
+        let store = fault.map_or(store.clone(), |nth| store.with_fault(nth, Fault::CrashBefore));
+        let kills = move |cx: Context, (): ()| async move {
+            cx.step(
+                "kills",
+                async || if fault.is_some() { Err(TaskError::new("lost with the process")) } else { Ok(7) },
+            )
+            .await
+        };
+        engine(store).workflow(Workflow::new("w").node("kills", kills).build().expect("a workflow"))
+    };
+    let limit = NonZeroU32::new(3).expect("not zero");
+    // The first life writes the run and its attempt, the next ones that they take it over. Then comes the step's end.
+    for (life, fault) in [2, 2, 2].into_iter().enumerate() {
+        let engine = lives(Some(fault)).start().await.expect("an engine");
+        // A later life may be lost before it answers.
+        if let Ok(run) = engine.run("w").id("r").lost_processes_max(limit).start().await {
+            assert!(run.outcome().await.is_err(), "life {life} is lost");
+        }
+        engine.shutdown().await;
+        store.drop_leases();
+    }
+    let engine = lives(None).start().await.expect("an engine");
+    let run = engine.get("r").await.expect("a store").expect("it exists");
+    let mut events = run.events(Cursor::START);
+    let mut lost = 0;
+    let reason = loop {
+        match events.next().await.expect("readable").expect("it is live").event {
+            Event::Recovered => lost += 1,
+            Event::RunPaused { reason } => break reason,
+            _ => {}
+        }
+    };
+    assert_eq!(lost, 3);
+    assert_eq!(
+        reason.to_string(),
+        "the process was lost 3 times in a row while node `kills` ran; node `kills` may have ended it"
+    );
+    run.resume().await.expect("a person decides");
+    assert_eq!(run.output::<u64>().await.expect("an output"), 7);
 }
 
 #[tokio::test(start_paused = true)]

@@ -134,6 +134,12 @@ impl Incarnation {
                     return Err(format!("`{node}` failed without cause: {failure}"));
                 }
             }
+            // One more: a run that a full engine leaves to another one before it starts counts as lost, without a commit for it.
+            Event::RunPaused { reason: PauseReason::ProcessesLost { times, .. } }
+                if !copied && u64::from(*times) > losses + 1 =>
+            {
+                return Err(format!("it is paused because {times} processes were lost, and {losses} were"));
+            }
             Event::RunPaused { .. } => self.paused = true,
             Event::RunResumed => self.paused = false,
             event if event.ends_run() || matches!(event, Event::StopRequested { .. }) => self.paused = false,
