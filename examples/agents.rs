@@ -24,7 +24,7 @@ impl TypedTool for Rhyme {
     const DESCRIPTION: &'static str = "Finds a word that rhymes.";
     const EFFECT: Effect = Effect::ReadOnly;
     async fn call(&self, _: &ToolScope, arguments: Arguments) -> Result<ToolOutput, ToolError> {
-        Ok(ToolOutput { text: format!("{} rhymes with snow", arguments.word), data: Value::Null })
+        Ok(ToolOutput::new(format!("{} rhymes with snow", arguments.word), Value::Null))
     }
 }
 

@@ -39,10 +39,11 @@ pub use reference::{ParameterReference, ToolReference};
 pub use sandbox::docker::{DockerInfo, DockerOptions, DockerSandbox, Network};
 pub use sandbox::local::{LocalOptions, LocalSandbox};
 pub use sandbox::{
-    Command, CommandResult, Confinement, PipedCommand, ProcessStart, ProcessState, Sandbox, SandboxError,
+    Command, CommandResult, Confinement, Connection, PipedCommand, ProcessStart, ProcessState, Sandbox, SandboxError,
+    WayOut,
 };
 pub use scope::{Happening, Observer, ToolScope, Unobserved};
 pub use secrets::{SecretStream, Secrets, SecretsError};
-pub use tool::{Effect, Tool, ToolOutput, TypedTool, typed};
+pub use tool::{Effect, Tool, ToolImage, ToolOutput, TypedTool, typed};
 pub use toolset::ToolSet;
 pub use workspace::{FileEntry, Listing, Workspace, WorkspaceError, parse_path};

@@ -131,8 +131,18 @@ pub const SELECTOR_BYTES_MAX: usize = 500;
 /// Agents that have a page open at once; the page that was used least recently is closed. A page takes up to some 50 MB.
 pub const BROWSER_SESSIONS_MAX: usize = 32;
 
+/// How long a page that nobody uses stays open; the model then learns that no page is open. A browser takes some 300 MB.
+pub const BROWSER_IDLE_MAX: Duration = Duration::from_secs(10 * 60);
+
 /// Connections of one browser at once. Browsers open at most six to a host, and pages use tens of hosts.
 pub const BROWSER_CONNECTIONS_MAX: usize = 128;
+
+/// How long a page in a real browser may take to load. After that it is shown as it is.
+pub const BROWSER_LOAD: Duration = Duration::from_secs(15);
+
+/// How long a page in a real browser may take to answer a question about itself; then the browser is closed. Only a script that
+/// never ends, or a page of hundreds of megabytes, takes so long.
+pub const BROWSER_ANSWER: Duration = Duration::from_secs(8);
 
 /// How long a page in a real browser may take to be complete before it is read as it is.
 pub const BROWSER_SETTLE: Duration = Duration::from_secs(3);
@@ -142,6 +152,26 @@ pub const BROWSER_POLL: Duration = Duration::from_millis(200);
 
 /// Largest screenshot that is kept, bytes; larger ones are refused. Models that see accept about 5 MB.
 pub const SCREENSHOT_BYTES_MAX: usize = 5 * 1024 * 1024;
+
+/// Largest screenshot whose content is in the result as base64, bytes; of larger ones there is the file. Results are in the
+/// journal, which must not hold megabytes.
+pub const SCREENSHOT_INLINE_BYTES_MAX: usize = 48 * 1024;
+
+/// Largest message of Chromium's that is read, bytes: a page's source in JSON, or a screenshot in base64. A larger one closes it.
+#[cfg(all(unix, feature = "chromium"))]
+pub(crate) const BROWSER_MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Memory of each process of Chromium, bytes (`RLIMIT_DATA`), and of all together where a control group can be made.
+#[cfg(all(unix, feature = "chromium"))]
+pub(crate) const BROWSER_MEMORY_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+
+/// Processes and threads of one Chromium where a control group can be made. A page with frames uses about 250.
+#[cfg(all(unix, feature = "chromium"))]
+pub(crate) const BROWSER_PROCESSES_MAX: u32 = 1024;
+
+/// Largest file that Chromium may write, bytes (`RLIMIT_FSIZE`): its caches and storage.
+#[cfg(all(unix, feature = "chromium"))]
+pub(crate) const BROWSER_FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// Longest search query, bytes; longer ones are refused. Search engines cut at about this length.
 pub const SEARCH_QUERY_BYTES_MAX: usize = 400;
@@ -375,3 +405,7 @@ pub const EGRESS_SETTINGS_BYTES_MAX: u64 = 1024 * 1024;
 /// The user and group that run commands when the workspace belongs to root. Outside of the ranges that Debian and systemd give
 /// to users and services, so that it has no rights on the host; the image names it `agent`.
 pub const SANDBOX_USER: u32 = 61_000;
+
+/// The user and group of Chromium when this process is root. Not the one of commands, which could end it and read its profile.
+#[cfg(all(unix, feature = "chromium"))]
+pub(crate) const BROWSER_USER: u32 = 61_001;

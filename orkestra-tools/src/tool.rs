@@ -1,5 +1,6 @@
 //! The [`Tool`] trait. A tool acts only through the [`ToolScope`] that it gets: no ambient paths, no environment, no clock.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -21,12 +22,43 @@ pub enum Effect {
 }
 
 /// The result of a call.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+///
+/// ```
+/// use orkestra_tools::ToolOutput;
+///
+/// let output = ToolOutput::new("done", serde_json::json!({"count": 1}));
+/// assert!(output.images.is_empty());
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ToolOutput {
     /// The text for the model; its length is limited by the tool.
     pub text: String,
     /// The same facts for programs; each tool documents the fields.
     pub data: Value,
+    /// Pictures for models that see. Only their paths are here, so that a journal does not hold the pictures themselves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<ToolImage>,
+}
+
+/// A picture that a tool kept as an artifact of its agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolImage {
+    /// The file on the host, outside the workspace. It may be gone later: the oldest artifacts are deleted.
+    pub path: PathBuf,
+    /// Its type, such as `image/png`.
+    pub media_type: String,
+    /// Its size, bytes.
+    pub bytes: u64,
+    /// The SHA-256 of its content, hexadecimal: whoever reads the file later can see that it is the same.
+    pub sha256: String,
+}
+
+impl ToolOutput {
+    /// A result without pictures.
+    #[must_use]
+    pub fn new(text: impl Into<String>, data: Value) -> Self {
+        Self { text: text.into(), data, images: Vec::new() }
+    }
 }
 
 /// A tool that an agent can call. Most easily built from a [`TypedTool`] with [`typed`].
@@ -74,7 +106,7 @@ pub trait Tool: Send + Sync {
 ///     const EFFECT: Effect = Effect::ReadOnly;
 ///
 ///     async fn call(&self, _: &ToolScope, arguments: Arguments) -> Result<ToolOutput, ToolError> {
-///         Ok(ToolOutput { data: serde_json::Value::Null, text: arguments.text })
+///         Ok(ToolOutput::new(arguments.text, serde_json::Value::Null))
 ///     }
 /// }
 ///

@@ -6,6 +6,7 @@ use super::source::Source;
 
 /// A crate, and the beginnings of the paths of files that may use it.
 pub(crate) const HOMES: &[(&str, &[&str])] = &[
+    ("async_tungstenite", &["orkestra-tools/src/web/browser/chromium/bridge.rs"]),
     ("bollard", &["orkestra-tools/src/sandbox/docker"]),
     ("cap_std", &["orkestra-tools/src/workspace"]),
     ("chromiumoxide", &["orkestra-tools/src/web/browser/chromium"]),

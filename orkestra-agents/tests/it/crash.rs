@@ -71,7 +71,7 @@ impl Tool for Counting {
             self.reached.notify_one();
             std::future::pending::<()>().await;
         }
-        Ok(ToolOutput { text: "deployed".to_owned(), data: Value::Null })
+        Ok(ToolOutput::new("deployed", Value::Null))
     }
 }
 

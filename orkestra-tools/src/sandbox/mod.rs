@@ -7,13 +7,16 @@
 //! - it can write in the workspace and in scratch space that is removed with the sandbox.
 
 mod capture;
+mod connect;
 mod disk;
 pub(crate) mod docker;
 pub(crate) mod local;
 mod owner;
 mod pipe;
 mod process;
+mod relay;
 
+pub use self::connect::{Connection, WayOut};
 pub use self::pipe::PipedCommand;
 pub use self::process::{ProcessStart, ProcessState};
 
@@ -255,6 +258,20 @@ pub trait Sandbox: Send + Sync {
     /// The hosts that commands have used so far, where the sandbox can count them: for the record of a run.
     fn hosts(&self) -> Vec<HostUse> {
         Vec::new()
+    }
+
+    /// Where connections that are made for an agent of this sandbox may go: its browser is under the same rules as its commands.
+    fn way_out(&self) -> WayOut {
+        WayOut::Closed
+    }
+
+    /// Connects to a port of the loopback address as commands see it, such as that of a server which
+    /// [`Self::start_process`] started. Never reaches a service of the host.
+    ///
+    /// # Errors
+    /// [`SandboxError::Process`] when no server of this sandbox listens there.
+    async fn connect(&self, port: u16) -> Result<Box<dyn Connection>, SandboxError> {
+        Err(SandboxError::Process(format!("port {port} of this sandbox cannot be connected to from outside")))
     }
 
     /// Runs a command until it ends, it times out, or the future is dropped. Afterwards nothing of it is running, not even

@@ -10,7 +10,8 @@ use super::Secrets;
 use crate::egress::HostUse;
 use crate::error::ToolError;
 use crate::sandbox::{
-    Command, CommandResult, Confinement, PipedCommand, ProcessStart, ProcessState, Sandbox, SandboxError,
+    Command, CommandResult, Confinement, Connection, PipedCommand, ProcessStart, ProcessState, Sandbox, SandboxError,
+    WayOut,
 };
 use crate::scope::{Happening, Observer};
 use crate::tool::ToolOutput;
@@ -56,6 +57,14 @@ impl Sandbox for MaskedSandbox {
 
     fn hosts(&self) -> Vec<HostUse> {
         self.inner.hosts()
+    }
+
+    fn way_out(&self) -> WayOut {
+        self.inner.way_out()
+    }
+
+    async fn connect(&self, port: u16) -> Result<Box<dyn Connection>, SandboxError> {
+        self.inner.connect(port).await.map_err(|error| self.secrets.sandbox_error(error))
     }
 
     async fn start_process(&self, start: ProcessStart) -> Result<ProcessState, SandboxError> {

@@ -62,7 +62,7 @@ impl TypedTool for EditFile {
         .await?;
         scope.observer().observe(Happening::FileWritten { path: escaped(&path), bytes });
         let text = format!("Replaced {replaced} passage(s) in {}, which now has {bytes} bytes.", shown(&path));
-        Ok(ToolOutput { text, data: json!({ "path": path, "bytes": bytes, "replaced": replaced }) })
+        Ok(ToolOutput::new(text, json!({ "path": path, "bytes": bytes, "replaced": replaced })))
     }
 
     fn limits(&self) -> Vec<String> {

@@ -90,5 +90,5 @@ fn answer(arguments: &Arguments, found: &[Found], notes: &[String], truncated: b
     let files: Vec<Value> =
         listed.iter().map(|file| json!({"path": show_path(&file.path), "bytes": file.bytes})).collect();
     let data = json!({"files": files, "truncated": truncated || found.len() > GLOB_FILES_MAX});
-    ToolOutput { text: lines.join("\n"), data }
+    ToolOutput::new(lines.join("\n"), data)
 }

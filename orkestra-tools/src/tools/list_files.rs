@@ -41,7 +41,7 @@ impl TypedTool for ListFiles {
             lines.push("[there are more files; use glob with a pattern or a path to look further]".to_owned());
         }
         let data = serde_json::to_value(&listing).map_err(|error| ToolError::Internal(error.to_string()))?;
-        Ok(ToolOutput { text: lines.join("\n"), data })
+        Ok(ToolOutput::new(lines.join("\n"), data))
     }
 
     fn limits(&self) -> Vec<String> {

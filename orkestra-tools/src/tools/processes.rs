@@ -110,5 +110,5 @@ fn describe(state: &ProcessState) -> ToolOutput {
     let data = json!({
         "id": id, "running": running, "exit_code": exit_code, "whole": whole, "duration_ms": duration_ms,
     });
-    ToolOutput { text, data }
+    ToolOutput::new(text, data)
 }

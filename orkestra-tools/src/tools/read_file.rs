@@ -104,5 +104,5 @@ fn page(arguments: &Arguments, bytes: &[u8]) -> Result<ToolOutput, ToolError> {
         "path": path, "bytes": bytes.len(), "first_line": offset, "last_line": last, "total_lines": total,
         "truncated": cut_line || last < total,
     });
-    Ok(ToolOutput { text: shown, data })
+    Ok(ToolOutput::new(shown, data))
 }

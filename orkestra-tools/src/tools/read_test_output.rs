@@ -28,12 +28,12 @@ impl TypedTool for ReadTestOutput {
         let artifacts = scope.artifacts().clone();
         let Some(last) = blocking(move || artifacts.last()).await? else {
             let text = "You have not run a command yet; use run_command first.".to_owned();
-            return Ok(ToolOutput { text, data: Value::Null });
+            return Ok(ToolOutput::new(text, Value::Null));
         };
         let data = json!({
             "command": last.command, "exit_code": last.result.exit_code, "timed_out": last.result.timed_out,
             "duration_ms": last.result.duration_ms, "whole": last.result.whole,
         });
-        Ok(ToolOutput { text: describe(&last.command, &last.result), data })
+        Ok(ToolOutput::new(describe(&last.command, &last.result), data))
     }
 }

@@ -70,7 +70,7 @@ impl TypedTool for RunCommand {
         let (artifacts, last) =
             (scope.artifacts().clone(), LastCommand { command: scope.secrets().masked(line), result });
         blocking(move || artifacts.record(&last)).await?;
-        Ok(ToolOutput { text, data })
+        Ok(ToolOutput::new(text, data))
     }
 
     fn limits(&self) -> Vec<String> {

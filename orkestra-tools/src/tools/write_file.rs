@@ -39,10 +39,8 @@ impl TypedTool for WriteFile {
         })
         .await?;
         scope.observer().observe(Happening::FileWritten { path: escaped(&path), bytes });
-        Ok(ToolOutput {
-            text: format!("Wrote {bytes} bytes to {}.", shown(&path)),
-            data: json!({ "path": path, "bytes": bytes }),
-        })
+        let text = format!("Wrote {bytes} bytes to {}.", shown(&path));
+        Ok(ToolOutput::new(text, json!({ "path": path, "bytes": bytes })))
     }
 
     fn limits(&self) -> Vec<String> {

@@ -25,6 +25,8 @@ use super::policy::AddressPolicy;
 use super::untrusted::one_line;
 use crate::limits::{FETCH_CONNECT_TIMEOUT, FETCH_REDIRECTS_MAX};
 
+/// The user name for a proxy of ours; the token is the password.
+pub(crate) const PROXY_USER: &str = "orkestra";
 /// Longest reason of a failed connection, bytes.
 const REASON_BYTES_MAX: usize = 300;
 /// Some servers refuse requests without one; an honest name lets the operators of a site decide.
@@ -75,6 +77,16 @@ impl GuardedClient {
     /// # Errors
     /// As [`Self::new`].
     pub fn with_guard(guard: Guard) -> Result<Self, FetchError> {
+        Self::build(guard, None)
+    }
+
+    /// A client that only checks addresses as text and leaves connections to a proxy of ours.
+    pub(crate) fn through(guard: Guard, proxy: &str, token: &str) -> Result<Self, FetchError> {
+        let proxy = reqwest::Proxy::all(proxy).map_err(|error| FetchError::Setup(innermost(&error)))?;
+        Self::build(guard, Some(proxy.basic_auth(PROXY_USER, token)))
+    }
+
+    fn build(guard: Guard, proxy: Option<reqwest::Proxy>) -> Result<Self, FetchError> {
         let builder = Client::builder()
             .dns_resolver(Arc::new(Checked(guard.clone())))
             .redirect(redirect::Policy::none())
@@ -83,6 +95,7 @@ impl GuardedClient {
             .http1_only()
             .user_agent(USER_AGENT)
             .connect_timeout(FETCH_CONNECT_TIMEOUT);
+        let builder = proxy.into_iter().fold(builder, reqwest::ClientBuilder::proxy);
         let http = builder.build().map_err(|error| FetchError::Setup(innermost(&error)))?;
         Ok(Self { guard, http })
     }

@@ -49,6 +49,9 @@ pub enum FetchError {
     /// The host of the address, or of a redirect, must not be connected to.
     #[error(transparent)]
     Denied(#[from] Denied),
+    /// The run may not connect there, or no server of its own listens there; the text says what to do.
+    #[error("{0}")]
+    Refused(String),
     /// The host has no address.
     #[error("cannot resolve `{host}`: {reason}; check the name")]
     Unresolved {

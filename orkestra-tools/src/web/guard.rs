@@ -57,6 +57,12 @@ impl Guard {
         self
     }
 
+    /// As [`AddressPolicy::with_own_servers`].
+    pub(crate) fn with_own_servers(&self) -> Self {
+        let policy = AddressPolicy::clone(&self.policy).with_own_servers();
+        Self { policy: Arc::new(policy), resolver: Arc::clone(&self.resolver) }
+    }
+
     /// The policy.
     #[must_use]
     pub fn policy(&self) -> &AddressPolicy {

@@ -25,6 +25,8 @@ pub struct AddressPolicy {
     loopback_ports: BTreeSet<u16>,
     /// The only hosts, if they are limited.
     hosts: Option<Vec<AllowedHost>>,
+    /// Whether loopback addresses are decided elsewhere, by who listens there.
+    has_own_servers: bool,
 }
 
 impl AddressPolicy {
@@ -43,9 +45,9 @@ impl AddressPolicy {
         self
     }
 
-    /// Opens this port of `localhost` and the loopback addresses, and no other: for the dev server that an agent itself has
-    /// started, a service that the operator runs beside this process, and servers of tests. Another name that resolves to a
-    /// loopback address stays denied.
+    /// Opens this port of `localhost` and the loopback addresses, and no other: for a service that
+    /// the operator runs beside this process, and servers of tests. A browser reaches the agent's own servers without this. Another
+    /// name that resolves to a loopback address stays denied.
     #[must_use]
     pub fn with_loopback_port(mut self, port: u16) -> Self {
         self.loopback_ports.insert(port);
@@ -99,9 +101,29 @@ impl AddressPolicy {
         self.hosts.as_ref().is_none_or(|hosts| hosts.iter().any(|allowed| allowed.matches(host, port)))
     }
 
+    /// Lets all ports of the loopback address pass, for addresses that [`super::reach::Reach`] connects to.
+    #[must_use]
+    pub(crate) fn with_own_servers(mut self) -> Self {
+        self.has_own_servers = true;
+        self
+    }
+
+    /// Whether the operator opened this port.
+    pub(crate) fn opens_loopback(&self, port: u16) -> bool {
+        self.loopback_ports.contains(&port)
+    }
+
     fn opens(&self, port: Option<u16>) -> bool {
+        if self.has_own_servers {
+            return true;
+        }
         port.map_or(!self.loopback_ports.is_empty(), |port| self.loopback_ports.contains(&port))
     }
+}
+
+/// Whether a host is this machine's loopback by its name or as an address, in any spelling.
+pub(crate) fn is_loopback_host(host: &str) -> bool {
+    is_localhost(&normal(host))
 }
 
 /// One spelling for each host, as browsers write it, without brackets and without a dot at the end.

@@ -35,7 +35,8 @@ pub use self::network::Network;
 use super::capture::Capture;
 use super::pipe::{PipedCommand, Pipes};
 use super::process::{ProcessStart, ProcessState, Processes, Until};
-use super::{Command, CommandResult, Confinement, Sandbox, SandboxError, disk};
+use super::relay::Relays;
+use super::{Command, CommandResult, Confinement, Connection, Sandbox, SandboxError, WayOut, disk};
 use crate::egress::{EgressError, EgressOptions, EgressProxy, HostUse};
 use crate::limits::{
     SANDBOX_CPU_MILLIS, SANDBOX_MEMORY_BYTES, SANDBOX_PROCESSES_MAX, WORKSPACE_BYTES_MAX, WORKSPACE_FILES_MAX,
@@ -147,6 +148,7 @@ pub struct DockerSandbox {
     /// Stopped when this is dropped, although their tasks keep `shared` alive.
     processes: Processes,
     pipes: Pipes,
+    relays: Relays,
 }
 
 struct Shared {
@@ -267,7 +269,12 @@ impl DockerSandbox {
             network,
             egress,
         };
-        let sandbox = Self { shared: Arc::new(shared), processes: Processes::default(), pipes: Pipes::default() };
+        let sandbox = Self {
+            shared: Arc::new(shared),
+            processes: Processes::default(),
+            pipes: Pipes::default(),
+            relays: Relays::default(),
+        };
         match probe::probe(&sandbox.shared).await {
             Ok(seen) => {
                 sandbox.shared.set_id.store(seen.set_id, Ordering::Release);
@@ -341,6 +348,19 @@ impl Sandbox for DockerSandbox {
 
     fn hosts(&self) -> Vec<HostUse> {
         self.shared.egress.as_ref().map(EgressProxy::hosts).unwrap_or_default()
+    }
+
+    fn way_out(&self) -> WayOut {
+        match (self.shared.network, &self.shared.egress) {
+            (Network::Open, _) => WayOut::Global,
+            (Network::Registries, Some(egress)) => WayOut::Proxy(egress.socket()),
+            (Network::None | Network::Registries, _) => WayOut::Closed,
+        }
+    }
+
+    async fn connect(&self, port: u16) -> Result<Box<dyn Connection>, SandboxError> {
+        self.check_open()?;
+        self.relays.connect(self, port).await
     }
 
     async fn execute(&self, command: Command, observer: &dyn Observer) -> Result<CommandResult, SandboxError> {

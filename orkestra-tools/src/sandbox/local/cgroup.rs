@@ -16,7 +16,7 @@ const NAMES: [(&str, &str); 3] = [("processes", "pids.max"), ("memory", "memory.
 
 /// The groups of one sandbox. Empty where none can be made.
 #[derive(Debug, Default)]
-pub(super) struct Cgroups {
+pub(crate) struct Cgroups {
     /// Version 2, with a group for each command below it.
     unified: Option<PathBuf>,
     /// The hierarchy `pids` of version 1.
@@ -27,7 +27,7 @@ pub(super) struct Cgroups {
 
 impl Cgroups {
     /// Makes the groups that can be made.
-    pub(super) fn new(mark: Mark, memory_bytes: u64, processes_max: u32) -> Self {
+    pub(crate) fn new(mark: Mark, memory_bytes: u64, processes_max: u32) -> Self {
         let name = format!("orkestra-{:x}", mark.all().start());
         let memberships = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
@@ -48,12 +48,12 @@ impl Cgroups {
     }
 
     /// The groups, which the guardian removes when this process has died.
-    pub(super) fn paths(&self) -> Vec<PathBuf> {
+    pub(crate) fn paths(&self) -> Vec<PathBuf> {
         self.unified.iter().chain(&self.pids).cloned().collect()
     }
 
     /// Moves a process, and what it will start, into the group of a command.
-    pub(super) fn enter(&self, pid: Pid, number: u64) -> io::Result<CommandGroup> {
+    pub(crate) fn enter(&self, pid: Pid, number: u64) -> io::Result<CommandGroup> {
         let pid = pid.as_raw_pid().to_string();
         if let Some(pids) = &self.pids {
             write(&pids.join("cgroup.procs"), &pid)?;
@@ -82,7 +82,7 @@ impl Cgroups {
         }
     }
 
-    pub(super) fn limits(&self, what: &str) -> bool {
+    pub(crate) fn limits(&self, what: &str) -> bool {
         self.limited.contains(&what)
     }
 }
@@ -98,11 +98,11 @@ impl Drop for Cgroups {
 
 /// The group of one command.
 #[derive(Debug, Default)]
-pub(super) struct CommandGroup(Option<PathBuf>);
+pub(crate) struct CommandGroup(Option<PathBuf>);
 
 impl CommandGroup {
     /// Kills everything in it.
-    pub(super) fn kill(&self) {
+    pub(crate) fn kill(&self) {
         if let Some(group) = &self.0 {
             let _ = write(&group.join("cgroup.kill"), "1");
         }

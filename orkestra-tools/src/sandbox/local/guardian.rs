@@ -10,15 +10,15 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use super::super::SandboxError;
 use super::processes::Mark;
 
-/// Kills all processes whose mark is from `$1` to `$2`, and removes the control groups `$3`… A mark has 19 digits, which every
+/// Kills all processes whose mark is from `$1` to `$2`, removes the control groups `$4`…, and the directory `$3` unless it is empty. A mark has 19 digits, which every
 /// shell compares as a number. In bash and dash, `kill` and `read` are builtins: it works when no process can be started.
 const SCRIPT: &str = r#"
 # The fields of `stat` from the state on; a process whose first thread alone has ended has more than one thread.
 ended() { case $1 in Z | X) [ "${18}" -le 1 ] ;; *) false ;; esac; }
 trap '' HUP INT QUIT PIPE TERM
 read -r gone
-low=$1 high=$2
-shift 2
+low=$1 high=$2 directory=$3
+shift 3
 for group in "$@"; do echo 1 >"$group/cgroup.kill"; done
 round=0
 while [ "$round" -lt 1000 ]; do
@@ -38,23 +38,34 @@ while [ "$round" -lt 1000 ]; do
   round=$((round + 1))
 done
 for group in "$@"; do rmdir "$group"/*/ "$group"; done
+[ -z "$directory" ] || rm -rf -- "$directory"
 "#;
 
 /// A running guardian. Dropping it ends what the sandbox started, in the background.
 #[derive(Debug)]
-pub(super) struct Guardian {
+pub(crate) struct Guardian {
     child: Option<Child>,
     lifeline: Option<ChildStdin>,
 }
 
 impl Guardian {
     pub(super) fn start(mark: Mark, groups: &[PathBuf]) -> Result<Self, SandboxError> {
+        Self::spawn("orkestra-guardian", mark, groups, Path::new(""))
+    }
+
+    /// A guardian that removes a directory at the end, which must be this process's to remove.
+    pub(crate) fn with_directory(mark: Mark, groups: &[PathBuf], directory: &Path) -> Result<Self, SandboxError> {
+        Self::spawn("orkestra-browser-guardian", mark, groups, directory)
+    }
+
+    fn spawn(name: &str, mark: Mark, groups: &[PathBuf], directory: &Path) -> Result<Self, SandboxError> {
         let failed = |error: &dyn std::fmt::Display| {
             SandboxError::Failed(format!("cannot start the process that ends commands: {error}"))
         };
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", SCRIPT, "orkestra-guardian"]).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
-        command.arg(mark.all().start().to_string()).arg(mark.all().end().to_string()).args(groups);
+        command.args(["-c", SCRIPT, name]).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        command.arg(mark.all().start().to_string()).arg(mark.all().end().to_string());
+        command.arg(directory).args(groups);
         command.current_dir(Path::new("/")).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         // A group of its own, so that Ctrl-C in a terminal does not reach it.
         let mut child = std::os::unix::process::CommandExt::process_group(&mut command, 0)

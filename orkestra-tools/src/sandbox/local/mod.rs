@@ -14,11 +14,18 @@
 mod cgroup;
 mod confine;
 mod guardian;
+mod listeners;
 mod network;
 mod processes;
 mod run;
 mod syscalls;
 
+#[cfg(feature = "chromium")]
+pub(crate) use self::cgroup::CommandGroup;
+#[cfg(feature = "chromium")]
+pub(crate) use self::network::PrivateNetwork;
+#[cfg(feature = "chromium")]
+pub(crate) use self::processes::RESOURCE as MARK_RESOURCE;
 #[cfg(test)]
 pub(super) use self::syscalls::refused_names as refused_by_local;
 
@@ -29,14 +36,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use tempfile::TempDir;
 
-use self::cgroup::Cgroups;
+pub(crate) use self::cgroup::Cgroups;
 use self::confine::Confiner;
-use self::guardian::Guardian;
-use self::processes::Mark;
+pub(crate) use self::guardian::Guardian;
+pub(crate) use self::processes::Mark;
 use super::capture::Capture;
 use super::pipe::{PipedCommand, Pipes};
 use super::process::{ProcessStart, ProcessState, Processes, Until};
-use super::{Command, CommandResult, Confinement, Sandbox, SandboxError, disk};
+use super::relay::Relays;
+use super::{Command, CommandResult, Confinement, Connection, Sandbox, SandboxError, WayOut, disk};
 use crate::limits::{SANDBOX_MEMORY_BYTES, SANDBOX_PROCESSES_MAX, WORKSPACE_BYTES_MAX, WORKSPACE_FILES_MAX};
 use crate::scope::Observer;
 use crate::workspace::{Usage, Workspace};
@@ -99,6 +107,9 @@ pub struct LocalSandbox {
     /// Stopped when this is dropped, although their tasks keep `inner` alive.
     processes: Processes,
     pipes: Pipes,
+    relays: Relays,
+    /// Used where commands share the host's network, and the relay where they do not.
+    known: listeners::Known,
 }
 
 #[derive(Debug)]
@@ -168,7 +179,13 @@ impl LocalSandbox {
             mark,
             cgroups,
         };
-        Ok(Self { inner: Arc::new(inner), processes: Processes::default(), pipes: Pipes::default() })
+        Ok(Self {
+            inner: Arc::new(inner),
+            processes: Processes::default(),
+            pipes: Pipes::default(),
+            relays: Relays::default(),
+            known: listeners::Known::default(),
+        })
     }
 
     fn check_open(&self) -> Result<(), SandboxError> {
@@ -232,6 +249,18 @@ impl Sandbox for LocalSandbox {
         disk::report(limit, true, &mut confinement);
         cgroups.report(&mut confinement, options.processes_max, options.memory_bytes);
         confinement
+    }
+
+    fn way_out(&self) -> WayOut {
+        if self.inner.options.private_network { WayOut::Closed } else { WayOut::Global }
+    }
+
+    async fn connect(&self, port: u16) -> Result<Box<dyn Connection>, SandboxError> {
+        self.check_open()?;
+        if self.inner.options.private_network {
+            return self.relays.connect(self, port).await;
+        }
+        Ok(Box::new(listeners::connect(self.inner.mark, &self.known, port).await?))
     }
 
     async fn execute(&self, command: Command, observer: &dyn Observer) -> Result<CommandResult, SandboxError> {

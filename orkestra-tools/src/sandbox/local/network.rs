@@ -10,13 +10,13 @@ use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space}
 
 /// A network namespace. It exists as long as this or a process in it.
 #[derive(Debug)]
-pub(super) struct PrivateNetwork {
+pub(crate) struct PrivateNetwork {
     namespace: File,
 }
 
 impl PrivateNetwork {
     /// Makes one, on a thread that then ends.
-    pub(super) fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         let made = std::thread::scope(|scope| scope.spawn(Self::make).join());
         made.unwrap_or_else(|_| Err(io::Error::other("the thread panicked")))
     }
@@ -29,7 +29,7 @@ impl PrivateNetwork {
     }
 
     /// Moves the calling thread into it, permanently.
-    pub(super) fn enter(&self) -> io::Result<()> {
+    pub(crate) fn enter(&self) -> io::Result<()> {
         Ok(move_into_link_name_space(self.namespace.as_fd(), Some(LinkNameSpaceType::Network))?)
     }
 }

@@ -19,7 +19,7 @@ use crate::limits::{SWEEP_PAUSE, SWEEP_ROUNDS_MAX};
 pub(super) const MARK: &str = "ORKESTRA_SANDBOX";
 
 /// The limit that carries the number.
-pub(super) const RESOURCE: Resource = Resource::Locks;
+pub(crate) const RESOURCE: Resource = Resource::Locks;
 
 /// Set in every mark, so that no limit that somebody chose looks like one.
 const OURS: u64 = 1 << 60;
@@ -29,10 +29,10 @@ const HASH_BITS: u32 = 18;
 
 /// The identity of one sandbox in a number: `1 | workspace | host process | serial | command`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Mark(u64);
+pub(crate) struct Mark(u64);
 
 impl Mark {
-    pub(super) fn new(workspace: &Path) -> Self {
+    pub(crate) fn new(workspace: &Path) -> Self {
         static SERIAL: AtomicU64 = AtomicU64::new(0);
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed) & ((1 << SERIAL_BITS) - 1);
         let pid = std::process::id();
@@ -41,7 +41,7 @@ impl Mark {
     }
 
     /// The mark of one command. After 65,536 commands the numbers begin again.
-    pub(super) fn command(self, number: u64) -> u64 {
+    pub(crate) fn command(self, number: u64) -> u64 {
         // 0 is never a command's: it is the sandbox itself.
         self.0 | (number % ((1 << COMMAND_BITS) - 1) + 1)
     }
@@ -85,6 +85,21 @@ pub(super) fn kill_orphans(workspace: &Path) {
         });
         !live.contains(&host)
     });
+}
+
+/// Whether each of these sockets is open in a process of this sandbox.
+pub(super) fn have_sockets(mark: Mark, inodes: &[u64]) -> bool {
+    let mut missing: Vec<String> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
+    for pid in pids().filter(|pid| read_mark(*pid).is_some_and(|found| mark.all().contains(&found))) {
+        let files = fs::read_dir(format!("/proc/{}/fd", pid.as_raw_pid())).into_iter().flatten().flatten();
+        for target in files.filter_map(|file| fs::read_link(file.path()).ok()) {
+            missing.retain(|socket| Path::new(socket) != target);
+        }
+        if missing.is_empty() {
+            return true;
+        }
+    }
+    false
 }
 
 fn kill_where(mut is_wanted: impl FnMut(u64) -> bool) -> bool {

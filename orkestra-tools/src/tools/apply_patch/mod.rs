@@ -80,7 +80,7 @@ impl TypedTool for ApplyPatch {
             })
             .collect();
         let text = format!("Applied the patch to {} file(s):\n{}", done.len(), lines.join("\n"));
-        Ok(ToolOutput { text, data: json!({ "files": files }) })
+        Ok(ToolOutput::new(text, json!({ "files": files })))
     }
 
     fn limits(&self) -> Vec<String> {

@@ -240,6 +240,6 @@ impl<'a> Answer<'a> {
             "mode": mode, "matches": matches, "files": files, "truncated": self.is_full,
             "next_offset": self.is_full.then_some(self.seen), "skipped": found.len() - files,
         });
-        ToolOutput { text: format!("{}{notes}", self.text).trim_end().to_owned(), data }
+        ToolOutput::new(format!("{}{notes}", self.text).trim_end(), data)
     }
 }

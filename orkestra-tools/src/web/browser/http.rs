@@ -4,41 +4,72 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use scraper::ElementRef;
+use tokio::net::TcpListener;
 use url::Url;
 
+use super::proxy::{Proxy, token};
 use super::{Browser, BrowserError, BrowserSession, PageView};
 use crate::limits::FETCH_BYTES_MAX;
-use crate::web::client::Fetch;
+use crate::sandbox::Sandbox;
+use crate::web::client::{Fetch as _, GuardedClient};
+use crate::web::error::FetchError;
 use crate::web::fetch::{FetchRequest, FetchResponse};
+use crate::web::guard::Guard;
 use crate::web::page::{Page, parsed};
+use crate::web::reach::Reach;
 use crate::web::untrusted::{clean, one_line};
 
 const NEEDS_BROWSER: &str = "it needs the real browser, which the operator can switch on (PLAYWRIGHT_ENABLED=1)";
 
 /// Fetches pages over HTTP and shows their text. Runs no scripts, sends no forms, makes no pictures, and says so.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct HttpBrowser {
-    client: Arc<dyn Fetch>,
+    guard: Guard,
 }
 
 impl HttpBrowser {
-    /// A browser over this client.
+    /// A browser with the guard of this client.
     #[must_use]
-    pub fn new(client: Arc<dyn Fetch>) -> Self {
-        Self { client }
+    pub fn new(client: &GuardedClient) -> Self {
+        Self { guard: client.guard().clone() }
     }
 }
 
 #[async_trait]
 impl Browser for HttpBrowser {
-    async fn session(&self) -> Result<Box<dyn BrowserSession>, BrowserError> {
-        Ok(Box::new(Session { client: self.client.clone(), open: None }))
+    async fn session(&self, sandbox: &Arc<dyn Sandbox>) -> Result<Box<dyn BrowserSession>, BrowserError> {
+        let reach = Reach::new(&self.guard, sandbox);
+        let failed = |error: std::io::Error| BrowserError::Failed(format!("cannot start its proxy: {error}"));
+        let listener = TcpListener::bind("127.0.0.1:0").await.map_err(failed)?;
+        let address = format!("http://{}", listener.local_addr().map_err(failed)?);
+        let token = token().map_err(failed)?;
+        let client = GuardedClient::through(reach.url_guard(), &address, &token)?;
+        let proxy = Proxy::serve(listener, reach.clone(), Some(&token));
+        Ok(Box::new(Session { client, proxy, reach, open: None }))
     }
 }
 
 struct Session {
-    client: Arc<dyn Fetch>,
+    client: GuardedClient,
+    proxy: Proxy,
+    reach: Reach,
     open: Option<Open>,
+}
+
+impl Session {
+    /// Fetches through the proxy. Why the proxy refused is told instead of its answer or of a broken connection.
+    async fn fetch(&self, url: &str) -> Result<FetchResponse, BrowserError> {
+        self.proxy.forget();
+        let fetched = self.client.fetch(FetchRequest::get(url)).await;
+        let refusal = match &fetched {
+            Ok(response) => Url::parse(&response.url).ok().and_then(|url| self.proxy.refusal_of(&url)),
+            Err(FetchError::Unreachable { host, .. } | FetchError::TimedOut { host, .. }) => {
+                self.proxy.refusal_of_host(host)
+            }
+            Err(_) => None,
+        };
+        refusal.map_or(fetched, Err).map_err(BrowserError::from)
+    }
 }
 
 struct Open {
@@ -58,8 +89,12 @@ enum Target {
 
 #[async_trait]
 impl BrowserSession for Session {
+    fn renew(&mut self, sandbox: &Arc<dyn Sandbox>) {
+        self.reach.renew(sandbox);
+    }
+
     async fn navigate(&mut self, url: &str) -> Result<PageView, BrowserError> {
-        let response = self.client.fetch(FetchRequest::get(url)).await?;
+        let response = self.fetch(url).await?;
         let opened = open(response).await?;
         let view = opened.view.clone();
         self.open = Some(opened);

@@ -6,7 +6,10 @@
 #[cfg(all(unix, feature = "chromium"))]
 mod chromium;
 mod http;
+mod proxy;
 mod sessions;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -17,20 +20,33 @@ pub(crate) use sessions::Sessions;
 
 use super::error::FetchError;
 use super::page::Link;
+use crate::sandbox::Sandbox;
 
 /// Opens sessions for agents.
 #[async_trait]
 pub trait Browser: Send + Sync {
-    /// A session without a page. Sessions share nothing: no cookies, no cache, no storage.
+    /// A session without a page. Sessions share nothing: no cookies, no cache, no storage. It connects to what the agent's
+    /// sandbox may: [`Sandbox::connect`] for loopback addresses, [`Sandbox::way_out`] for all others. It must not keep the
+    /// sandbox alive.
     ///
     /// # Errors
     /// [`BrowserError`], for instance if a browser does not start.
-    async fn session(&self) -> Result<Box<dyn BrowserSession>, BrowserError>;
+    async fn session(&self, sandbox: &Arc<dyn Sandbox>) -> Result<Box<dyn BrowserSession>, BrowserError>;
+
+    /// What a reader might expect of this browser but is not enforced on this machine, in words for an operator.
+    fn gaps(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// The page that one agent has open. Dropping it closes everything that belongs to it.
 #[async_trait]
 pub trait BrowserSession: Send {
+    /// Called before each use with the sandbox of the agent's present scope, which may be another value for the same sandbox.
+    fn renew(&mut self, sandbox: &Arc<dyn Sandbox>) {
+        let _ = sandbox;
+    }
+
     /// Opens a page.
     ///
     /// # Errors
@@ -97,6 +113,9 @@ pub enum BrowserError {
     /// This browser cannot do it; the message says what can.
     #[error("{0}")]
     Unsupported(String),
+    /// The browser ended or does not answer, and is closed. The next page gets a new one.
+    #[error("the browser was closed: {0}; browser_navigate starts a new one")]
+    Lost(String),
     /// The browser failed.
     #[error("the browser failed: {0}; open the page again with browser_navigate")]
     Failed(String),

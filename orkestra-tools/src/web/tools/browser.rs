@@ -1,18 +1,21 @@
 //! The tools `browser_navigate`, `browser_get_content`, `browser_click` and `browser_screenshot`. `data` of the first three is
 //! `{url, status, title, javascript}`, for `browser_get_content` with `{from, to, bytes}` of the text; of the last
-//! `{screenshot, bytes, media_type}` with the path of the artifact.
+//! `{path, width, height, bytes, sha256, media_type}` of the artifact (`screenshot` is the path too), with `base64` when it is small.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::error::ToolError;
-use crate::limits::{PAGE_PREVIEW_BYTES_MAX, PAGE_TEXT_BYTES_MAX, SCREENSHOT_BYTES_MAX};
+use crate::limits::{PAGE_PREVIEW_BYTES_MAX, PAGE_TEXT_BYTES_MAX, SCREENSHOT_BYTES_MAX, SCREENSHOT_INLINE_BYTES_MAX};
 use crate::scope::ToolScope;
-use crate::tool::{Effect, ToolOutput, TypedTool};
+use crate::tool::{Effect, ToolImage, ToolOutput, TypedTool};
 use crate::tools::blocking;
 use crate::web::browser::{BrowserError, PageView, Sessions};
 use crate::web::untrusted::{boundary, fenced};
@@ -50,8 +53,9 @@ impl TypedTool for Navigate {
     const EFFECT: Effect = Effect::ReadOnly;
 
     async fn call(&self, scope: &ToolScope, arguments: NavigateArguments) -> Result<ToolOutput, ToolError> {
-        let mut slot = self.0.of(scope.artifacts_path()).await;
-        let view = self.0.started(&mut slot).await?.navigate(&arguments.url).await?;
+        let mut slot = self.0.of(scope).await;
+        let navigated = self.0.started(&mut slot, scope.sandbox()).await?.navigate(&arguments.url).await;
+        let view = slot.seen(navigated)?;
         slot.next_part = 0;
         Ok(opened(&view))
     }
@@ -66,8 +70,9 @@ impl TypedTool for GetContent {
     const EFFECT: Effect = Effect::ReadOnly;
 
     async fn call(&self, scope: &ToolScope, _: NoArguments) -> Result<ToolOutput, ToolError> {
-        let mut slot = self.0.of(scope.artifacts_path()).await;
-        let view = slot.session()?.content().await?;
+        let mut slot = self.0.of(scope).await;
+        let read = slot.session()?.content().await;
+        let view = slot.seen(read)?;
         // After the last part, and if the page has become shorter, it begins again.
         let from = if slot.next_part < view.text.len() { boundary(&view.text, slot.next_part) } else { 0 };
         let to = part_end(&view.text, from, PAGE_TEXT_BYTES_MAX);
@@ -85,7 +90,7 @@ impl TypedTool for GetContent {
         data["from"] = from.into();
         data["to"] = to.into();
         data["bytes"] = view.text.len().into();
-        Ok(ToolOutput { text: head + &part(&view, from, to), data })
+        Ok(ToolOutput::new(head + &part(&view, from, to), data))
     }
 }
 
@@ -98,8 +103,9 @@ impl TypedTool for Click {
     const EFFECT: Effect = Effect::Mutating;
 
     async fn call(&self, scope: &ToolScope, arguments: ClickArguments) -> Result<ToolOutput, ToolError> {
-        let mut slot = self.0.of(scope.artifacts_path()).await;
-        let view = slot.session()?.click(&arguments.selector).await?;
+        let mut slot = self.0.of(scope).await;
+        let clicked = slot.session()?.click(&arguments.selector).await;
+        let view = slot.seen(clicked)?;
         slot.next_part = 0;
         Ok(opened(&view))
     }
@@ -113,19 +119,47 @@ impl TypedTool for Screenshot {
     const EFFECT: Effect = Effect::ReadOnly;
 
     async fn call(&self, scope: &ToolScope, _: NoArguments) -> Result<ToolOutput, ToolError> {
-        let mut slot = self.0.of(scope.artifacts_path()).await;
-        let png = self.0.started(&mut slot).await?.screenshot().await?;
+        let mut slot = self.0.of(scope).await;
+        let made = self.0.started(&mut slot, scope.sandbox()).await?.screenshot().await;
+        let png = slot.seen(made)?;
         let bytes = png.len();
         if bytes > SCREENSHOT_BYTES_MAX {
             let text =
                 format!("the screenshot has {bytes} bytes, more than {SCREENSHOT_BYTES_MAX}; use browser_get_content");
             return Err(ToolError::Refused(text));
         }
+        let Some((width, height)) = size_of_png(&png) else {
+            return Err(ToolError::Refused("the browser made no valid picture; use browser_get_content".to_owned()));
+        };
+        let sha256 = hexadecimal(&Sha256::digest(&png));
+        let inline = (bytes <= SCREENSHOT_INLINE_BYTES_MAX).then(|| BASE64_STANDARD.encode(&png));
         let artifacts = scope.artifacts().clone();
         let path = blocking(move || artifacts.keep_screenshot(&png)).await?;
-        let text = format!("Made a screenshot of the page ({bytes} bytes, PNG); it is kept as an artifact of the run.");
-        Ok(ToolOutput { text, data: json!({"screenshot": path, "bytes": bytes, "media_type": "image/png"}) })
+        let mut data = json!({
+            "path": path, "screenshot": path, "width": width, "height": height, "bytes": bytes, "sha256": sha256, "media_type": PNG,
+        });
+        if let Some(inline) = inline {
+            data["base64"] = inline.into();
+        }
+        let text = format!(
+            "Made a screenshot of the page ({width} x {height}, {bytes} bytes, PNG); it is kept as an artifact of the run."
+        );
+        let image = ToolImage { path, media_type: PNG.to_owned(), bytes: bytes as u64, sha256 };
+        Ok(ToolOutput { text, data, images: vec![image] })
     }
+}
+
+const PNG: &str = "image/png";
+
+/// Width and height in the header of a PNG.
+fn size_of_png(png: &[u8]) -> Option<(u32, u32)> {
+    let header = png.strip_prefix(b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR")?;
+    let number = |at: usize| header.get(at..at + 4)?.try_into().ok().map(u32::from_be_bytes);
+    Some((number(0)?, number(4)?))
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl From<BrowserError> for ToolError {
@@ -144,7 +178,7 @@ fn opened(view: &PageView) -> ToolOutput {
     } else {
         String::new()
     };
-    ToolOutput { text: format!("{}{more}{}", notes(view), part(view, 0, to)), data: facts(view) }
+    ToolOutput::new(format!("{}{more}{}", notes(view), part(view, 0, to)), facts(view))
 }
 
 fn notes(view: &PageView) -> String {

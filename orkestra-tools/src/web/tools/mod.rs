@@ -24,10 +24,11 @@ impl WebTools {
     /// DuckDuckGo and pages over HTTP: needs no key and no browser.
     #[must_use]
     pub fn new(client: GuardedClient) -> Self {
+        let browser = Arc::new(HttpBrowser::new(&client));
         let client: Arc<dyn Fetch> = Arc::new(client);
         let engines: Vec<Arc<dyn SearchEngine>> =
             vec![Arc::new(DuckDuckGo::html(client.clone())), Arc::new(DuckDuckGo::lite(client.clone()))];
-        Self { search: WebSearch::new(engines), browser: Arc::new(HttpBrowser::new(client)) }
+        Self { search: WebSearch::new(engines), browser }
     }
 
     /// Replaces the search.
@@ -42,6 +43,12 @@ impl WebTools {
     pub fn with_browser(mut self, browser: Arc<dyn Browser>) -> Self {
         self.browser = browser;
         self
+    }
+
+    /// What is not enforced on this machine of what the browser promises, in words for an operator.
+    #[must_use]
+    pub fn gaps(&self) -> Vec<String> {
+        self.browser.gaps()
     }
 
     pub(crate) fn tools(&self) -> Vec<Arc<dyn Tool>> {

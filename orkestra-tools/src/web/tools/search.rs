@@ -32,7 +32,7 @@ impl TypedTool for Search {
     async fn call(&self, _: &ToolScope, arguments: Arguments) -> Result<ToolOutput, ToolError> {
         let found = self.0.search(&arguments.query).await.map_err(ToolError::Refused)?;
         let data = json!({"query": arguments.query, "engine": found.engine, "results": found.results});
-        Ok(ToolOutput { text: describe(&arguments.query, &found), data })
+        Ok(ToolOutput::new(describe(&arguments.query, &found), data))
     }
 }
 

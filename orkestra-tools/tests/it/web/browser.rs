@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use orkestra_tools::web::{Browser, BrowserError, BrowserSession, PageView, WebTools};
-use orkestra_tools::{ToolSet, limits};
+use orkestra_tools::{Sandbox, ToolSet, limits};
 use serde_json::json;
 
 use super::server::{Request, Server, html, redirect, response};
@@ -98,17 +98,26 @@ async fn what_cannot_be_done_without_a_browser_is_said_and_the_page_stays_open()
 #[tokio::test]
 async fn pages_lead_nowhere_that_is_denied() {
     let (server, agent) = site().await;
-    let denied =
-        ["http://127.0.0.1:1/", "http://localhost/", "http://169.254.169.254/", "http://[::1]/"].map(str::to_owned);
+    let denied = ["http://10.0.0.1/", "http://169.254.169.254/", "http://0.0.0.0/"].map(str::to_owned);
     for url in denied.into_iter().chain([server.url("/inside")]) {
         let refusal = agent.refusal("browser_navigate", json!({"url": url})).await;
         assert!(refusal.contains("is denied") && refusal.contains("ask the operator"), "{url}: {refusal}");
+    }
+    for url in [
+        "http://127.0.0.1:1/",
+        "http://localhost:1/",
+        "http://[::1]:1/",
+        "http://2130706433:1/",
+        "http://a.localhost:1/",
+    ] {
+        let refusal = agent.refusal("browser_navigate", json!({"url": url})).await;
+        assert!(refusal.contains("nothing listens on port 1") && refusal.contains("start_process"), "{url}: {refusal}");
     }
     for url in ["file:///etc/passwd", "chrome://settings", "example.com", "data:text/html,x"] {
         assert!(agent.refusal("browser_navigate", json!({"url": url})).await.starts_with("cannot fetch"), "{url}");
     }
     agent.text("browser_navigate", json!({"url": server.url("/link-inside")})).await;
-    assert!(agent.refusal("browser_click", json!({"selector": "text=x"})).await.contains("is denied"));
+    assert!(agent.refusal("browser_click", json!({"selector": "text=x"})).await.contains("nothing listens"));
     assert!(agent.refusal("browser_click", json!({"selector": "text=y"})).await.contains("runs a script"));
 }
 
@@ -158,7 +167,7 @@ struct Painting(Arc<AtomicUsize>, usize);
 
 #[async_trait]
 impl Browser for Painter {
-    async fn session(&self) -> Result<Box<dyn BrowserSession>, BrowserError> {
+    async fn session(&self, _: &Arc<dyn Sandbox>) -> Result<Box<dyn BrowserSession>, BrowserError> {
         self.0.fetch_add(1, Ordering::SeqCst);
         Ok(Box::new(Painting(self.0.clone(), self.1)))
     }
@@ -188,7 +197,9 @@ impl BrowserSession for Painting {
     }
 
     async fn screenshot(&mut self) -> Result<Vec<u8>, BrowserError> {
-        Ok(vec![7; self.1])
+        let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\0\x02\0\0\0\x03".to_vec();
+        png.resize(self.1, 7);
+        Ok(png)
     }
 }
 
@@ -197,12 +208,21 @@ async fn a_screenshot_is_an_artifact_and_sessions_end_with_their_tools() {
     let (server, _) = site().await;
     let open = Arc::new(AtomicUsize::new(0));
     let web = WebTools::new(client_of(&[&server]));
-    let agent = Agent::new(&web.clone().with_browser(Arc::new(Painter(open.clone(), 3)))).await;
+    let agent = Agent::new(&web.clone().with_browser(Arc::new(Painter(open.clone(), 30)))).await;
     let opened = agent.call("browser_navigate", json!({"url": "x"})).await.expect("opened");
     assert_eq!(opened.data["javascript"], true);
     for number in 1..3 {
         let made = agent.call("browser_screenshot", json!({})).await.expect("made");
-        let path = made.data["screenshot"].as_str().expect("a path");
+        let path = made.data["path"].as_str().expect("a path");
+        let sha256 = "42af021fd93d4fe89e8a6daad8d11000158595b991f79050de29586c01c2bad5";
+        let expected = json!({"width": 2, "height": 3, "bytes": 30, "sha256": sha256, "media_type": "image/png"});
+        for (key, value) in expected.as_object().expect("an object") {
+            assert_eq!(&made.data[key], value, "{key}");
+        }
+        assert_eq!(made.data["base64"].as_str().map(|text| text.starts_with("iVBORw0KGgo")), Some(true));
+        assert_eq!(made.images.len(), 1);
+        let image = &made.images[0];
+        assert_eq!((image.path.to_str(), image.bytes, image.sha256.as_str()), (Some(path), 30, sha256));
         assert!(path.ends_with(&format!("artifacts/screenshot-00000{number}.png")) && exists(path), "{path}");
     }
     assert!(
@@ -211,6 +231,10 @@ async fn a_screenshot_is_an_artifact_and_sessions_end_with_their_tools() {
     assert_eq!(open.load(Ordering::SeqCst), 1);
     drop(agent);
     assert_eq!(open.load(Ordering::SeqCst), 0);
+    let medium = Painter(open.clone(), limits::SCREENSHOT_INLINE_BYTES_MAX + 1);
+    let medium = Agent::new(&web.clone().with_browser(Arc::new(medium))).await;
+    let made = medium.call("browser_screenshot", json!({})).await.expect("made");
+    assert_eq!((made.data["base64"].as_str(), made.images.len()), (None, 1), "the journal holds no large picture");
     let large = Agent::new(&web.with_browser(Arc::new(Painter(open, limits::SCREENSHOT_BYTES_MAX + 1)))).await;
     assert!(large.refusal("browser_screenshot", json!({})).await.contains("use browser_get_content"));
 }

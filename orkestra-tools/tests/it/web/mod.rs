@@ -4,6 +4,7 @@ mod browser;
 #[cfg(all(unix, feature = "chromium"))]
 mod chromium;
 mod client;
+mod own_server;
 mod search;
 mod server;
 
@@ -11,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use orkestra_tools::web::{AddressPolicy, GuardedClient, WebTools};
-use orkestra_tools::{ToolError, ToolOutput, ToolScope, ToolSet, Unobserved, Workspace};
+use orkestra_tools::{Sandbox, ToolError, ToolOutput, ToolScope, ToolSet, Unobserved};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -38,8 +39,13 @@ impl Agent {
 
     async fn of(tools: ToolSet) -> Self {
         let root = TempDir::new().expect("a temporary directory");
-        let workspace = Workspace::open(&root.path().join("workspace")).expect("opened");
-        let sandbox = local(workspace.path()).await;
+        let sandbox = local(&root.path().join("workspace")).await;
+        Self::within(tools, root, sandbox)
+    }
+
+    /// In this sandbox, whose workspace is in `root`.
+    fn within(tools: ToolSet, root: TempDir, sandbox: Arc<dyn Sandbox>) -> Self {
+        let workspace = sandbox.workspace().clone();
         let scope = ToolScope::new(workspace, sandbox, root.path().join("artifacts"), Arc::new(Unobserved));
         Self { _root: root, tools, scope }
     }

@@ -1,10 +1,14 @@
-//! One page in one Chromium.
+//! One page in one Chromium. Whatever the page does, each call ends in bounded time: a page that does not answer loses its browser.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chromiumoxide::cdp::browser_protocol::browser::{SetDownloadBehaviorBehavior, SetDownloadBehaviorParams};
 use chromiumoxide::cdp::browser_protocol::page::CaptureScreenshotFormat;
+use chromiumoxide::cdp::browser_protocol::target::CloseTargetParams;
+use chromiumoxide::cdp::js_protocol::runtime::EvaluateParams;
+use chromiumoxide::error::CdpError;
 use chromiumoxide::handler::HandlerConfig;
 use chromiumoxide::handler::viewport::Viewport;
 use chromiumoxide::page::ScreenshotParams;
@@ -15,27 +19,46 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use url::Url;
 
+use super::ChromiumOptions;
+use super::bridge::Bridge;
 use super::process::Process;
-use super::proxy::Proxy;
-use crate::limits::{BROWSER_POLL, BROWSER_SETTLE, FETCH_BYTES_MAX, FETCH_TIMEOUT};
+use super::watch::Watch;
+use crate::limits::{BROWSER_POLL, BROWSER_SETTLE, FETCH_BYTES_MAX, FETCH_TIMEOUT, MACHINERY_TIMEOUT};
+use crate::sandbox::Sandbox;
+use crate::web::browser::proxy::Proxy;
 use crate::web::browser::{BrowserError, BrowserSession, PageView};
-use crate::web::guard::Guard;
 use crate::web::page::parsed;
-use crate::web::untrusted::one_line;
+use crate::web::reach::Reach;
+use crate::web::untrusted::{clean, one_line};
 
 pub(super) struct Session {
-    guard: Guard,
-    page: Page,
+    connected: Connected,
     is_open: bool,
-    handler: JoinHandle<()>,
-    // In this order: the browser's connection, its process, and the proxy that it uses.
-    _browser: Browser,
     _process: Process,
+}
+
+/// A session without its process. Fields are dropped in order: the browser's connection first, the proxy that it uses last.
+pub(super) struct Connected {
+    page: Page,
+    watch: Watch,
+    handler: JoinHandle<()>,
+    /// Whether the library still waits for a navigation of this page, and would not begin another.
+    is_waiting: bool,
+    browser: Arc<Browser>,
+    bridge: Arc<Bridge>,
+    reach: Reach,
     proxy: Proxy,
+    load_time: Duration,
+    answer_time: Duration,
 }
 
 impl Session {
-    pub(super) async fn connect(guard: Guard, process: Process, proxy: Proxy) -> Result<Self, String> {
+    pub(super) async fn connect(
+        options: &ChromiumOptions,
+        reach: Reach,
+        bridge: Bridge,
+        proxy: Proxy,
+    ) -> Result<Connected, String> {
         let viewport = Viewport { width: 1280, height: 900, ..Viewport::default() };
         let config = HandlerConfig {
             ignore_https_errors: false,
@@ -43,33 +66,67 @@ impl Session {
             request_timeout: FETCH_TIMEOUT,
             ..HandlerConfig::default()
         };
-        let (browser, mut events) =
-            Browser::connect_with_config(process.address.clone(), config).await.map_err(|error| error.to_string())?;
-        let handler = tokio::spawn(async move { while events.next().await.is_some() {} });
+        let connecting = Browser::connect_with_config(bridge.address.clone(), config);
+        let connected = timeout(MACHINERY_TIMEOUT, connecting).await.map_err(|_| "it does not answer".to_owned())?;
+        let (browser, mut events) = connected.map_err(|error| error.to_string())?;
+        let browser = Arc::new(browser);
+        let handler = tokio::spawn(async move {
+            while let Some(event) = events.next().await {
+                // Other errors are messages that this version of the library does not know.
+                if matches!(event, Err(CdpError::Ws(_) | CdpError::Io(_))) {
+                    return;
+                }
+            }
+        });
         let opened = async {
-            let deny = SetDownloadBehaviorParams::builder().behavior(SetDownloadBehaviorBehavior::Deny).build()?;
-            browser.execute(deny).await.map_err(|error| error.to_string())?;
-            browser.new_page("about:blank").await.map_err(|error| error.to_string())
+            let deny =
+                SetDownloadBehaviorParams::builder().behavior(SetDownloadBehaviorBehavior::Deny).events_enabled(true);
+            let deny = deny.build();
+            browser.execute(deny.map_err(CdpError::msg)?).await?;
+            let page = browser.new_page("about:blank").await?;
+            let watch = Watch::start(&browser, &page).await?;
+            Ok::<_, CdpError>((page, watch))
         };
-        match opened.await {
-            Ok(page) => Ok(Self { guard, page, is_open: false, handler, _browser: browser, _process: process, proxy }),
-            Err(error) => {
+        let opened = async {
+            tokio::select! {
+                opened = opened => opened,
+                () = bridge.ended() => Err(CdpError::msg("it ended")),
+            }
+        };
+        match timeout(MACHINERY_TIMEOUT, opened).await {
+            Ok(Ok((page, watch))) => Ok(Connected {
+                page,
+                watch,
+                handler,
+                is_waiting: false,
+                browser,
+                bridge: Arc::new(bridge),
+                reach,
+                proxy,
+                load_time: options.load_time,
+                answer_time: options.answer_time,
+            }),
+            Ok(Err(error)) => {
                 handler.abort();
-                Err(error)
+                Err(error.to_string())
+            }
+            Err(_) => {
+                handler.abort();
+                Err("it does not answer".to_owned())
             }
         }
     }
 
     /// The page as text. A page that left the web is closed.
     async fn view(&mut self) -> Result<PageView, BrowserError> {
-        let Snapshot { url: address, html, .. } = self.snapshot().await?;
-        if let Some(refusal) = Url::parse(&address).ok().and_then(|url| self.proxy.refusal_of(&url)) {
+        let Snapshot { url: address, html, .. } = self.connected.snapshot().await?;
+        if let Some(refusal) = Url::parse(&address).ok().and_then(|url| self.connected.proxy.refusal_of(&url)) {
             self.is_open = false;
             return Err(refusal.into());
         }
-        let Ok(url) = self.guard.parse(&address) else {
+        let Ok(url) = self.connected.reach.parse(&address) else {
             self.is_open = false;
-            within(self.page.goto("about:blank")).await?;
+            self.connected.leave().await?;
             return Err(BrowserError::Unsupported(format!(
                 "the page left for `{}`, which may not be read",
                 one_line(&address, 100)
@@ -81,6 +138,9 @@ impl Session {
         let mut view =
             PageView { url: address, title, text: rendered.text, links: rendered.links, ..PageView::default() };
         view.ran_scripts = true;
+        for seen in self.connected.watch.take() {
+            view.text.push_str(&format!("\n\n{}", clean(&seen)));
+        }
         if is_cut || is_cut_by_size {
             view.notes.push("The page is too large or too complex and was cut.".to_owned());
         }
@@ -90,18 +150,140 @@ impl Session {
         Ok(view)
     }
 
+    async fn go(&mut self, url: &str) -> Result<PageView, BrowserError> {
+        let url = self.connected.reach.parse(url)?;
+        if self.connected.is_waiting {
+            self.connected.renew_page().await?;
+        }
+        self.connected.proxy.forget();
+        self.connected.watch.take();
+        let before = self.connected.document().await?;
+        let gone = async {
+            tokio::select! {
+                gone = timeout(self.connected.load_time, self.connected.page.goto(url.as_str())) => Some(gone),
+                () = self.connected.watch.download() => None,
+            }
+        };
+        let gone = gone.await;
+        self.connected.is_waiting = matches!(gone, None | Some(Err(_)));
+        let Some(gone) = gone else { return Err(no_page()) };
+        // A refused tunnel is an error of the browser, which does not say why.
+        if let Some(refusal) = self.connected.proxy.refusal_of(&url) {
+            self.is_open = false;
+            return Err(refusal.into());
+        }
+        match gone {
+            Ok(Ok(_)) => {
+                self.is_open = true;
+                self.view().await
+            }
+            Ok(Err(error)) if error.to_string().contains("ERR_ABORTED") => Err(no_page()),
+            Ok(Err(error)) => {
+                self.is_open = false;
+                Err(failed(&error))
+            }
+            // The page that was open is open still.
+            Err(_) if self.connected.document().await? == before => Err(no_page()),
+            Err(_) => {
+                self.is_open = true;
+                let mut view = self.view().await?;
+                let waited = self.connected.load_time.as_secs_f32();
+                view.notes.insert(0, format!("The page was still loading after {waited} s and is shown as it is."));
+                Ok(view)
+            }
+        }
+    }
+
+    async fn press(&mut self, selector: &str) -> Result<PageView, BrowserError> {
+        let connected = &self.connected;
+        let shown = one_line(selector, 100);
+        let search = async {
+            match selector.strip_prefix("text=") {
+                Some(text) => connected.page.find_xpath(by_text(text)).await,
+                None => connected.page.find_element(selector).await,
+            }
+        };
+        let found = timeout(connected.answer_time, search).await.map_err(|_| silent())?;
+        let element = found.map_err(|error| lost(&error).unwrap_or(BrowserError::NotFound(shown.clone())))?;
+        connected.proxy.forget();
+        connected.watch.take();
+        let clicked = timeout(connected.answer_time, element.click()).await.map_err(|_| silent())?;
+        clicked.map_err(|error| {
+            let hidden = || {
+                BrowserError::Unsupported(format!(
+                    "cannot click `{shown}`: it is hidden or covered; use another element, or open its address with browser_navigate"
+                ))
+            };
+            lost(&error).unwrap_or_else(hidden)
+        })?;
+        // A page that the click opens begins to load.
+        tokio::time::sleep(BROWSER_POLL).await;
+        self.view().await
+    }
+
+    async fn picture(&mut self) -> Result<Vec<u8>, BrowserError> {
+        let params = ScreenshotParams::builder().format(CaptureScreenshotFormat::Png).build();
+        let made = timeout(self.connected.load_time, self.connected.page.screenshot(params)).await;
+        made.map_err(|_| silent())?.map_err(|error| failed(&error))
+    }
+}
+
+impl Connected {
+    pub(super) fn with(self, process: Process) -> Session {
+        Session { connected: self, is_open: false, _process: process }
+    }
+
+    /// Replaces the page by an empty one in the same browser.
+    async fn renew_page(&mut self) -> Result<(), BrowserError> {
+        self.watch.stop();
+        let replacing = async {
+            let page = self.browser.new_page("about:blank").await?;
+            let watch = Watch::start(&self.browser, &page).await?;
+            let before = std::mem::replace(&mut self.page, page);
+            self.watch = watch;
+            self.is_waiting = false;
+            self.browser.execute(CloseTargetParams::new(before.target_id().clone())).await?;
+            Ok(())
+        };
+        timeout(MACHINERY_TIMEOUT, replacing).await.map_err(|_| silent())?.map_err(|error: CdpError| failed(&error))
+    }
+
+    async fn leave(&self) -> Result<(), BrowserError> {
+        let left = timeout(self.answer_time, self.page.goto("about:blank")).await.map_err(|_| silent())?;
+        left.map(|_| ()).map_err(|error| failed(&error))
+    }
+
     /// Address and source of one document. Asks again while pages change, which ends what is being evaluated.
     async fn snapshot(&self) -> Result<Snapshot, BrowserError> {
-        let until = Instant::now() + BROWSER_SETTLE;
+        let until = Instant::now() + BROWSER_SETTLE.min(self.load_time);
         loop {
-            let snapshot = within(self.page.evaluate_expression(source())).await;
-            let snapshot = snapshot.and_then(|value| value.into_value::<Snapshot>().map_err(|error| failed(&error)));
-            match snapshot {
-                Ok(snapshot) if snapshot.is_loaded || Instant::now() > until => return Ok(snapshot),
-                Err(error) if Instant::now() > until => return Err(error),
+            let asked = timeout(self.answer_time, self.ask()).await.map_err(|_| silent())?;
+            match asked {
+                Ok(Some(snapshot)) if snapshot.is_loaded || Instant::now() > until => return Ok(snapshot),
+                Err(error) if Instant::now() > until => return Err(failed(&error)),
+                Ok(None) if Instant::now() > until => {
+                    return Err(BrowserError::Failed("the page keeps changing".to_owned()));
+                }
                 _ => tokio::time::sleep(BROWSER_POLL).await,
             }
         }
+    }
+
+    /// What tells one document from another: the moment at which it began.
+    async fn document(&self) -> Result<Option<f64>, BrowserError> {
+        let began = async {
+            let began = self.page.evaluate_expression("performance.timeOrigin").await?;
+            Ok::<_, CdpError>(began.into_value().ok())
+        };
+        timeout(self.answer_time, began).await.map_err(|_| silent())?.map_err(|error| failed(&error))
+    }
+
+    /// Asks in a world of its own, in which the page's scripts have changed no function. `None` between two pages.
+    async fn ask(&self) -> Result<Option<Snapshot>, CdpError> {
+        let Some(world) = self.page.secondary_execution_context().await? else { return Ok(None) };
+        let expression = EvaluateParams::builder().expression(source()).context_id(world).return_by_value(true);
+        let value = self.page.evaluate_expression(expression.build().map_err(CdpError::msg)?).await?;
+        Ok(value.into_value().ok())
     }
 }
 
@@ -115,51 +297,41 @@ struct Snapshot {
 
 #[async_trait]
 impl BrowserSession for Session {
+    fn renew(&mut self, sandbox: &Arc<dyn Sandbox>) {
+        self.connected.reach.renew(sandbox);
+    }
+
     async fn navigate(&mut self, url: &str) -> Result<PageView, BrowserError> {
-        let url = self.guard.parse(url)?;
-        self.proxy.forget();
-        let gone = within(self.page.goto(url.as_str())).await.map(|_| ());
-        // A refused tunnel is an error of the browser, which does not say why.
-        if let Some(refusal) = self.proxy.refusal_of(&url) {
-            return Err(refusal.into());
-        }
-        gone?;
-        self.is_open = true;
-        self.view().await
+        let bridge = Arc::clone(&self.connected.bridge);
+        unless_ended(&bridge, self.go(url)).await
     }
 
     async fn content(&mut self) -> Result<PageView, BrowserError> {
         if !self.is_open {
             return Err(BrowserError::NoPage);
         }
-        self.view().await
+        let bridge = Arc::clone(&self.connected.bridge);
+        unless_ended(&bridge, self.view()).await
     }
 
     async fn click(&mut self, selector: &str) -> Result<PageView, BrowserError> {
         if !self.is_open {
             return Err(BrowserError::NoPage);
         }
-        let found = match selector.strip_prefix("text=") {
-            Some(text) => within(self.page.find_xpath(by_text(text))).await,
-            None => within(self.page.find_element(selector)).await,
-        };
-        let element = found.map_err(|_| BrowserError::NotFound(one_line(selector, 100)))?;
-        self.proxy.forget();
-        within(element.click()).await?;
-        // A page that the click opens begins to load.
-        tokio::time::sleep(BROWSER_POLL).await;
-        self.view().await
+        let bridge = Arc::clone(&self.connected.bridge);
+        unless_ended(&bridge, self.press(selector)).await
     }
 
     async fn screenshot(&mut self) -> Result<Vec<u8>, BrowserError> {
         if !self.is_open {
             return Err(BrowserError::NoPage);
         }
-        within(self.page.screenshot(ScreenshotParams::builder().format(CaptureScreenshotFormat::Png).build())).await
+        let bridge = Arc::clone(&self.connected.bridge);
+        unless_ended(&bridge, self.picture()).await
     }
 }
 
-impl Drop for Session {
+impl Drop for Connected {
     fn drop(&mut self) {
         self.handler.abort();
     }
@@ -180,11 +352,41 @@ fn by_text(text: &str) -> String {
     format!("//*[self::a or self::button][contains(normalize-space(.), {quoted})]")
 }
 
-async fn within<T>(work: impl Future<Output = chromiumoxide::error::Result<T>>) -> Result<T, BrowserError> {
-    let done = timeout(FETCH_TIMEOUT + Duration::from_secs(5), work).await;
-    done.map_err(|_| BrowserError::Failed("it does not answer".to_owned()))?.map_err(|error| failed(&error))
+/// Does something with Chromium as long as it runs.
+async fn unless_ended<T>(
+    bridge: &Bridge,
+    work: impl Future<Output = Result<T, BrowserError>>,
+) -> Result<T, BrowserError> {
+    tokio::select! {
+        done = work => done,
+        () = bridge.ended() => {
+            Err(BrowserError::Lost("Chromium ended unexpectedly, perhaps for lack of memory".to_owned()))
+        }
+    }
 }
 
-fn failed(error: &dyn std::fmt::Display) -> BrowserError {
-    BrowserError::Failed(one_line(&error.to_string(), 200))
+fn no_page() -> BrowserError {
+    BrowserError::Unsupported(
+        "there is no page at this address: it is a download, which this browser does not keep, or the answer is empty; use another \
+         page, or a command in the sandbox for a file"
+            .to_owned(),
+    )
+}
+
+/// A page that keeps its browser busy.
+fn silent() -> BrowserError {
+    BrowserError::Lost("the page does not answer: a script of it may never end, or it is far too large".to_owned())
+}
+
+/// The connection to Chromium is gone.
+fn lost(error: &CdpError) -> Option<BrowserError> {
+    let is_gone = matches!(
+        error,
+        CdpError::Ws(_) | CdpError::Io(_) | CdpError::NoResponse | CdpError::Timeout | CdpError::ChannelSendError(_)
+    );
+    is_gone.then(|| BrowserError::Lost("Chromium ended or does not answer".to_owned()))
+}
+
+fn failed(error: &CdpError) -> BrowserError {
+    lost(error).unwrap_or_else(|| BrowserError::Failed(one_line(&error.to_string(), 200)))
 }

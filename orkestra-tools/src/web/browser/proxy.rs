@@ -1,14 +1,15 @@
-//! The proxy through which one Chromium sees the world: it connects only to what a [`Guard`] returns.
+//! The proxy through which one browser sees the world: it connects only as its [`Reach`] allows.
 //!
 //! CONNECT is a tunnel. Every other request is sent to its server on a connection of its own, so that no second request can follow it
 //! to the wrong host.
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, copy_bidirectional};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, copy_bidirectional, split};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -16,15 +17,16 @@ use tokio::time::timeout;
 use url::Url;
 
 use crate::limits::{BROWSER_CONNECTIONS_MAX, FETCH_CONNECT_TIMEOUT};
+use crate::sandbox::Connection;
+use crate::web::client::PROXY_USER;
 use crate::web::error::FetchError;
-use crate::web::guard::Guard;
+use crate::web::reach::Reach;
 
 /// Largest head of a request, bytes; what web servers accept.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
 
 /// A proxy on a loopback port. Dropping it closes the port and every connection.
 pub(super) struct Proxy {
-    pub(super) port: u16,
     refusals: Refusals,
     accepting: JoinHandle<()>,
 }
@@ -36,25 +38,42 @@ type Refusals = Arc<Mutex<VecDeque<(String, u16, FetchError)>>>;
 const REFUSALS_MAX: usize = 256;
 
 impl Proxy {
-    pub(super) async fn start(guard: Guard) -> io::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let port = listener.local_addr()?.port();
+    /// Serves this listener. With a token, only clients that send it: other programs of the machine can connect too.
+    pub(super) fn serve(listener: TcpListener, reach: Reach, token: Option<&str>) -> Self {
         let refusals = Refusals::default();
-        let accepting = tokio::spawn(accept(listener, guard, refusals.clone()));
-        Ok(Self { port, refusals, accepting })
+        let credentials = token.map(|token| BASE64_STANDARD.encode(format!("{PROXY_USER}:{token}")));
+        let shared = Arc::new(Shared { reach, credentials, refusals: refusals.clone() });
+        Self { refusals, accepting: tokio::spawn(accept(listener, shared)) }
     }
 
     /// Forgets the refusals so far.
     pub(super) fn forget(&self) {
-        self.refusals.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.refusals().clear();
+    }
+
+    /// Why this host was refused, if it was.
+    pub(super) fn refusal_of_host(&self, host: &str) -> Option<FetchError> {
+        self.refusals().iter().find(|refusal| refusal.0 == host).map(|refusal| refusal.2.clone())
+    }
+
+    fn refusals(&self) -> MutexGuard<'_, VecDeque<(String, u16, FetchError)>> {
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Why this address was refused, if it was.
     pub(super) fn refusal_of(&self, url: &Url) -> Option<FetchError> {
         let (host, port) = (url.host_str()?, url.port_or_known_default()?);
-        let refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        let refusals = self.refusals();
         refusals.iter().find(|refusal| (refusal.0.as_str(), refusal.1) == (host, port)).map(|refusal| refusal.2.clone())
     }
+}
+
+/// A secret of 128 bits, hexadecimal.
+pub(super) fn token() -> io::Result<String> {
+    let mut bytes = [0; 16];
+    #[expect(clippy::disallowed_methods, reason = "a secret, which no run depends on")]
+    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 impl Drop for Proxy {
@@ -64,30 +83,41 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, guard: Guard, refusals: Refusals) {
+/// What all connections use.
+struct Shared {
+    reach: Reach,
+    /// What `Proxy-Authorization: Basic` must have.
+    credentials: Option<String>,
+    refusals: Refusals,
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     let slots = Arc::new(Semaphore::new(BROWSER_CONNECTIONS_MAX));
     let mut connections = tokio::task::JoinSet::new();
     loop {
         let Ok(slot) = slots.clone().acquire_owned().await else { return };
         let Ok((stream, _)) = listener.accept().await else { return };
-        let (guard, refusals) = (guard.clone(), refusals.clone());
+        let shared = Arc::clone(&shared);
         connections.spawn(async move {
             // A broken connection is seen by the browser.
-            let _ = serve(stream, &guard, &refusals).await;
+            let _ = serve(stream, &shared).await;
             drop(slot);
         });
         while connections.try_join_next().is_some() {}
     }
 }
 
-async fn serve(mut client: TcpStream, guard: &Guard, refusals: &Refusals) -> io::Result<()> {
+async fn serve(mut client: TcpStream, shared: &Shared) -> io::Result<()> {
     let mut bytes = Vec::new();
     let head_end = timeout(FETCH_CONNECT_TIMEOUT, read_head(&mut client, &mut bytes)).await??;
     let head = String::from_utf8_lossy(&bytes[..head_end]).into_owned();
     let Some(request) = Request::parse(&head) else {
         return answer(&mut client, "400 Bad Request", "the proxy cannot read this request").await;
     };
-    match connect(guard, &request).await {
+    if shared.credentials.is_some() && request.credentials != shared.credentials {
+        return answer(&mut client, "407 Proxy Authentication Required", "this proxy is for one browser").await;
+    }
+    match shared.reach.connect(&request.host, request.port).await {
         Ok(mut server) if request.is_tunnel => {
             client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await?;
             server.write_all(&bytes[head_end..]).await?;
@@ -97,7 +127,7 @@ async fn serve(mut client: TcpStream, guard: &Guard, refusals: &Refusals) -> io:
         Err(error) => {
             let text = error.to_string();
             {
-                let mut refusals = refusals.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut refusals = shared.refusals.lock().unwrap_or_else(PoisonError::into_inner);
                 refusals.truncate(REFUSALS_MAX - 1);
                 refusals.push_front((request.host, request.port, error));
             }
@@ -107,24 +137,20 @@ async fn serve(mut client: TcpStream, guard: &Guard, refusals: &Refusals) -> io:
 }
 
 /// One request to one server: its head, exactly its body, and then only the response.
-async fn relay(mut client: TcpStream, mut server: TcpStream, request: &Request, rest: &[u8]) -> io::Result<()> {
-    server.write_all(request.origin_form.as_bytes()).await?;
+async fn relay(mut client: TcpStream, server: Box<dyn Connection>, request: &Request, rest: &[u8]) -> io::Result<()> {
+    let (mut from_server, mut to_server) = split(server);
+    to_server.write_all(request.origin_form.as_bytes()).await?;
     let here = rest.len().min(usize::try_from(request.body_bytes).unwrap_or(usize::MAX));
-    server.write_all(&rest[..here]).await?;
-    let (mut from_client, mut to_client) = client.split();
-    let (mut from_server, mut to_server) = server.split();
-    let mut body = (&mut from_client).take(request.body_bytes - here as u64);
-    tokio::try_join!(copy(&mut body, &mut to_server), copy(&mut from_server, &mut to_client))?;
+    to_server.write_all(&rest[..here]).await?;
+    to_server.flush().await?;
+    {
+        let (mut from_client, mut to_client) = client.split();
+        let mut body = (&mut from_client).take(request.body_bytes - here as u64);
+        let send = copy(&mut body, &mut to_server);
+        let receive = copy(&mut from_server, &mut to_client);
+        tokio::try_join!(send, receive)?;
+    }
     client.shutdown().await
-}
-
-async fn connect(guard: &Guard, request: &Request) -> Result<TcpStream, FetchError> {
-    let addresses: Vec<SocketAddr> = guard.resolve(&request.host, request.port).await?;
-    let unreachable = |reason: String| FetchError::Unreachable { host: request.host.clone(), reason };
-    let connected = timeout(FETCH_CONNECT_TIMEOUT, TcpStream::connect(addresses.as_slice())).await;
-    connected
-        .map_err(|_| unreachable("connecting timed out".to_owned()))?
-        .map_err(|error| unreachable(error.to_string()))
 }
 
 async fn read_head(client: &mut TcpStream, bytes: &mut Vec<u8>) -> io::Result<usize> {
@@ -152,6 +178,8 @@ struct Request {
     /// The head as the server gets it; empty for a tunnel.
     origin_form: String,
     body_bytes: u64,
+    /// Of `Proxy-Authorization: Basic`.
+    credentials: Option<String>,
 }
 
 impl Request {
@@ -159,6 +187,7 @@ impl Request {
         let mut lines = head.split("\r\n");
         let (method, rest) = lines.next()?.split_once(' ')?;
         let (target, version) = rest.rsplit_once(' ')?;
+        let credentials = head.split("\r\n").skip(1).find_map(credentials).map(str::to_owned);
         if method == "CONNECT" {
             let (host, port) = target.rsplit_once(':')?;
             let host = host.to_owned();
@@ -168,6 +197,7 @@ impl Request {
                 port: port.parse().ok()?,
                 origin_form: String::new(),
                 body_bytes: 0,
+                credentials,
             });
         }
         let url = Url::parse(target).ok().filter(|url| url.scheme() == "http")?;
@@ -187,8 +217,13 @@ impl Request {
         }
         origin_form.push_str("connection: close\r\n\r\n");
         let (host, port) = (url.host_str()?.to_owned(), url.port_or_known_default()?);
-        Some(Self { is_tunnel: false, host, port, origin_form, body_bytes })
+        Some(Self { is_tunnel: false, host, port, origin_form, body_bytes, credentials })
     }
+}
+
+fn credentials(line: &str) -> Option<&str> {
+    let (_, value) = line.split_once(':').filter(|(name, _)| name.eq_ignore_ascii_case("proxy-authorization"))?;
+    value.trim().strip_prefix("Basic ").map(str::trim)
 }
 
 #[cfg(test)]
