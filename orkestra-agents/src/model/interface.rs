@@ -71,11 +71,20 @@ pub struct Request {
 
 /// A picture for a model. The journal has a reference to its file, not its content.
 #[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Image {
     /// Its type, such as `image/png`.
     pub media_type: String,
     /// Its content.
     pub content: Arc<[u8]>,
+}
+
+impl Image {
+    /// A picture of this type, such as `image/png`.
+    #[must_use]
+    pub fn new(media_type: impl Into<String>, content: impl Into<Arc<[u8]>>) -> Self {
+        Self { media_type: media_type.into(), content: content.into() }
+    }
 }
 
 impl fmt::Debug for Image {

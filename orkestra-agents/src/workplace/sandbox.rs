@@ -29,7 +29,7 @@ pub(crate) struct LazySandbox {
     news: std::sync::Mutex<News>,
 }
 
-/// What is to be told of the sandbox.
+/// What must be reported of the sandbox.
 #[derive(Default)]
 struct News {
     /// What a sandbox that has started since confines.

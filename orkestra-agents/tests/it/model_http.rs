@@ -62,7 +62,7 @@ async fn pictures_are_sent_to_a_model_that_sees_and_to_no_other() {
         let spec = serde_json::from_value(json!({"name": "some-model", "base_url": server.base_url})).expect("a model");
         let model = ModelSource::with_environment(choice, |_| None).open(&spec).expect("it opens");
         assert_eq!(model.sees_images(), expected);
-        let image = Image { media_type: "image/png".to_owned(), content: b"\x89PNG"[..].into() };
+        let image = Image::new("image/png", b"\x89PNG".to_vec());
         let request = Request { images: vec![image], ..request() };
         model.stream(&request, &Heard::default()).await.expect("it answers");
         let body = server.bodies().remove(0);

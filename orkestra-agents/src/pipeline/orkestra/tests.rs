@@ -1,13 +1,13 @@
 //! What a new process does with the runs that an earlier one left.
 
-use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use orkestra_core::prelude::{MemoryStore, Outcome};
+use orkestra_core::prelude::{MemoryStore, Outcome, Store};
 use orkestra_testkit::compensating::{compensating, undoable};
 use orkestra_tools::{Command, DockerOptions, Sandbox, SandboxError, Unobserved};
 
-use crate::model::{ModelSpec, PendingModel};
-use crate::{Job, SandboxKind};
+use crate::SandboxChoice;
+use crate::model::{ModelChoice, PendingModel};
 
 use super::*;
 
