@@ -20,7 +20,7 @@ mod page;
 mod policy;
 mod search;
 mod tools;
-mod untrusted;
+pub(crate) mod untrusted;
 
 pub use address::AddressKind;
 pub use browser::{Browser, BrowserError, BrowserSession, HttpBrowser, PageView};
