@@ -41,7 +41,9 @@ pub use error::ToolError;
 pub use reference::{ParameterReference, ToolReference};
 pub use sandbox::docker::{DockerInfo, DockerOptions, DockerSandbox, Network};
 pub use sandbox::local::{LocalOptions, LocalSandbox};
-pub use sandbox::{Command, CommandResult, Confinement, ProcessStart, ProcessState, Sandbox, SandboxError};
+pub use sandbox::{
+    Command, CommandResult, Confinement, PipedCommand, ProcessStart, ProcessState, Sandbox, SandboxError,
+};
 pub use scope::{Happening, Observer, ToolScope, Unobserved};
 pub use secrets::{SecretStream, Secrets, SecretsError};
 pub use tool::{Effect, Tool, ToolOutput, ToolSource, TypedTool, typed};

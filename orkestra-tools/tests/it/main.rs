@@ -7,6 +7,7 @@ mod egress;
 mod escape;
 mod local;
 mod patch;
+mod pipes;
 mod policy;
 mod processes;
 mod reference;
