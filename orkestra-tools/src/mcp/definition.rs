@@ -59,7 +59,8 @@ pub(super) fn listed(server: &McpServer, tools: &[Tool]) -> Listed {
         }
     }
     // Names that need no change come first, so that no other tool can take them.
-    let (kept, changed): (Vec<_>, Vec<_>) = found.values().partition(|tool| name_of(server, &tool.name).1);
+    let (kept, changed): (Vec<&Tool>, Vec<&Tool>) =
+        found.values().copied().partition(|tool| name_of(server, &tool.name).1);
     let mut names = BTreeSet::new();
     for tool in kept.into_iter().chain(changed) {
         let (name, _) = name_of(server, &tool.name);
