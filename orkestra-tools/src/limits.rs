@@ -397,6 +397,7 @@ pub const MCP_CHANGES_MAX: u32 = 20;
 pub const MCP_CHANGE_PAUSE: Duration = Duration::from_millis(500);
 
 /// Messages that wait in one direction of a connection; both ends wait when it is full.
+#[cfg(feature = "mcp")]
 pub(crate) const MCP_QUEUE_MAX: usize = 64;
 
 /// Text that `read_mcp_answer` returns in one call, bytes; the rest is cut, and the answer says how to read on.

@@ -28,14 +28,14 @@ mod tool_turn;
 use std::sync::Arc;
 
 use orkestra_core::prelude::{Context, TaskResult};
-use orkestra_tools::ToolSet;
+use orkestra_tools::{ToolSet, ToolSource};
 use serde_json::Value;
 
 use crate::{model::Model, validate::Validator, workplace::Workplaces};
 
 pub use brief::Brief;
 pub(crate) use condense::cut;
-pub(crate) use consent::ANSWER_TIME;
+pub(crate) use consent::{ANSWER_TIME, Consents};
 pub use consent::ask_human;
 pub(crate) use model_turn::task_error;
 pub use model_turn::{TOKENS_METER, USD_METER};
@@ -126,6 +126,13 @@ impl Agent {
     #[must_use]
     pub fn with_tools(mut self, tools: ToolSet) -> Self {
         self.tools = tools;
+        self
+    }
+
+    /// Adds tools that can change while the agent works, such as those of MCP servers. See [`ToolSet::with_source`].
+    #[must_use]
+    pub fn with_tool_source(mut self, source: Arc<dyn ToolSource>) -> Self {
+        self.tools = self.tools.with_source(source);
         self
     }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use orkestra_core::prelude::{Engine, Name, Run, RunId, RunQuery, RunRecord, RunStatus, Store};
-use orkestra_tools::{DockerSandbox, Secrets, Workspace, policy::Policy};
+use orkestra_tools::{DockerSandbox, Secrets, ToolSource, Workspace, policy::Policy};
 use tokio::task::JoinSet;
 
 use super::{AGENTS, Job, PROJECT_LABEL, PipelineRequest, SandboxChoice, graph, job, request::run_id, roles};
@@ -46,6 +46,7 @@ pub struct OrkestraBuilder {
     secrets: Secrets,
     policy: Policy,
     answer_time: Option<Duration>,
+    sources: Vec<Arc<dyn ToolSource>>,
 }
 
 impl OrkestraBuilder {
@@ -93,6 +94,13 @@ impl OrkestraBuilder {
         self
     }
 
+    /// Gives every agent the tools of this source, such as those of MCP servers (`orkestra_tools::mcp::McpTools`). They are the
+    /// operator's choice: never take one from a tenant, a repository or a model.
+    pub fn tool_source(mut self, source: Arc<dyn ToolSource>) -> Self {
+        self.sources.push(source);
+        self
+    }
+
     /// Starts the engine on `store`. Runs that an earlier process left unfinished continue at once.
     ///
     /// # Errors
@@ -114,6 +122,7 @@ impl OrkestraBuilder {
         }
         let mut engine = Engine::builder().shared_store(store);
         for (name, agent) in agents(&models, &workplaces, self.changes)? {
+            let agent = self.sources.iter().cloned().fold(agent, Agent::with_tool_source);
             engine = engine.task(name, agent);
         }
         let engine = engine.start().await.map_err(|error| engine_error(&error))?;
@@ -153,6 +162,7 @@ impl Orkestra {
             secrets: Secrets::default(),
             policy: Policy::default(),
             answer_time: None,
+            sources: Vec::new(),
         }
     }
 

@@ -17,7 +17,11 @@ use std::{
 use orkestra_core::prelude::RunId;
 use orkestra_tools::{Observer, Sandbox, Secrets, ToolScope, Workspace, policy::Policy};
 
-use crate::{Error, ErrorKind, agent::ANSWER_TIME, call_log::CallLog};
+use crate::{
+    Error, ErrorKind,
+    agent::{ANSWER_TIME, Consents},
+    call_log::CallLog,
+};
 
 use sandbox::LazySandbox;
 pub use sandbox::SandboxKind;
@@ -202,6 +206,11 @@ impl Workplace {
 
     pub(crate) fn policy(&self) -> &Policy {
         &self.rules.policy
+    }
+
+    /// What people consented to for the rest of this run. No node's directory has this name.
+    pub(crate) fn consents(&self) -> Consents {
+        Consents::new(self.artifacts.join("%consents"))
     }
 
     pub(crate) fn answer_time(&self) -> Duration {
