@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use orkestra_agents::SandboxChoice;
 
 const AFTER: &str = "\
 All data is in ./.orkestra: the journals of all runs in store/, the files that agents write in workspace/. Only one
@@ -162,6 +163,17 @@ pub(crate) enum Sandbox {
     Local,
 }
 
+impl Sandbox {
+    /// What an argument that may be missing means.
+    pub(crate) fn choice(given: Option<Self>) -> SandboxChoice {
+        match given {
+            None => SandboxChoice::Automatic,
+            Some(Self::Docker) => SandboxChoice::Docker,
+            Some(Self::Local) => SandboxChoice::Local,
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct ResumeArguments {
     /// The runs to resume [default: all unfinished runs]
@@ -217,6 +229,11 @@ pub(crate) struct GraphArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct ToolsArguments {
+    #[command(flatten)]
+    pub(crate) servers: Servers,
+    /// Where MCP servers run. [default: docker]
+    #[arg(long, value_name = "KIND")]
+    pub(crate) sandbox: Option<Sandbox>,
     /// Print a JSON array with the schemas that a model receives.
     #[arg(long)]
     pub(crate) json: bool,
@@ -240,9 +257,20 @@ pub(crate) struct Show {
     pub(crate) json: bool,
 }
 
-/// For tests and diagnosis.
+/// The tools of others.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Servers {
+    /// Give the agents the tools of the MCP servers in this TOML file (docs/mcp.md). The first call of each tool in a run asks
+    /// a person.
+    #[arg(long, value_name = "FILE", env = "AIOS_MCP")]
+    pub(crate) mcp: Option<PathBuf>,
+}
+
+/// How agents are started: the tools of others, and what is for tests and diagnosis.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Hidden {
+    #[command(flatten)]
+    pub(crate) servers: Servers,
     /// How long the demo model takes to answer, in milliseconds.
     #[arg(long, env = "ORKESTRA_DEMO_DELAY_MS", hide = true)]
     pub(crate) demo_delay_ms: Option<u64>,

@@ -12,6 +12,7 @@ mod commands;
 mod exit;
 mod host;
 mod leaving;
+mod mcp;
 mod place;
 mod reader;
 mod screen;

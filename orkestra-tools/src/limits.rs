@@ -370,7 +370,7 @@ pub const MCP_SCHEMA_BYTES_MAX: usize = 32 * 1024;
 pub const MCP_SCHEMA_DEPTH_MAX: usize = 32;
 
 /// How long an MCP server may take to start and list its tools: `npx` and `uvx` may have to install it first.
-pub const MCP_START_TIMEOUT: Duration = Duration::from_secs(60);
+pub const MCP_START_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Time of a call of an MCP server's tool when its configuration gives none.
 pub const MCP_CALL_TIMEOUT_DEFAULT: Duration = Duration::from_secs(120);

@@ -172,13 +172,7 @@ pub(super) enum Verdict {
 }
 
 /// Decides on a call. Calls with invalid arguments or of unknown tools are left to the tool set, which explains them.
-pub(super) fn judge(
-    policy: &Policy,
-    tools: &ToolSet,
-    consents: &Consents,
-    tool: &str,
-    arguments: &Value,
-) -> Verdict {
+pub(super) fn judge(policy: &Policy, tools: &ToolSet, consents: &Consents, tool: &str, arguments: &Value) -> Verdict {
     let Ok(arguments) = tools.validate(tool, arguments.clone()) else { return Verdict::Make };
     let decision = policy.decide(&PolicyRequest::call(tool, &arguments));
     let is_question = tool == ASK_HUMAN && decision.action <= Action::Ask;

@@ -35,8 +35,8 @@ use crate::{model::Model, validate::Validator, workplace::Workplaces};
 
 pub use brief::Brief;
 pub(crate) use condense::cut;
-pub(crate) use consent::{ANSWER_TIME, Consents};
 pub use consent::ask_human;
+pub(crate) use consent::{ANSWER_TIME, Consents};
 pub(crate) use model_turn::task_error;
 pub use model_turn::{TOKENS_METER, USD_METER};
 pub use output::AgentOutput;

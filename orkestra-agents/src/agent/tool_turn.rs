@@ -116,11 +116,7 @@ impl ToolTurn<'_> {
         Voice::new(self.cx, self.workplace.secrets())
     }
 
-    async fn really_call(
-        &self,
-        call: &ToolCall,
-        consented: Option<Consented<'_>>,
-    ) -> Result<ToolRecord, TaskError> {
+    async fn really_call(&self, call: &ToolCall, consented: Option<Consented<'_>>) -> Result<ToolRecord, TaskError> {
         let voice = self.voice();
         if consented.is_none() {
             events::tool_call(&voice, &call.name, &call.arguments.to_value());

@@ -54,16 +54,19 @@ pub(super) async fn resume(
     hidden: &Hidden,
     paused: Paused,
 ) -> Result<Exit, Failure> {
+    let mut choice = SandboxChoice::default();
     for (_, view) in &views {
         let job: Result<Job, _> = view.input.to();
         if job.is_ok_and(|job| job.sandbox == SandboxKind::Local) {
             need_python("")?;
+            choice = SandboxChoice::Local;
         }
     }
     let ids: Vec<RunId> = views.iter().map(|(_, view)| view.id.clone()).collect();
     let store = place.leaving_all_but(&ids);
-    // NOTE: each run's journal holds its model and sandbox; these choices apply to new runs only, and there are none.
-    let session = Session::start(place, store, ModelChoice::automatic(), SandboxChoice::default(), hidden).await?;
+    // NOTE: each run's journal holds its model and sandbox; these choices apply to new runs, of which there are none, and to
+    // MCP servers.
+    let session = Session::start(place, store, ModelChoice::automatic(), choice, hidden).await?;
     let mut runs = Vec::new();
     for (from, view) in views {
         if let Some(run) = session.orkestra.engine().get(&view.id).await? {

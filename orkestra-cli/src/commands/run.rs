@@ -1,7 +1,7 @@
 //! `aios run`: starts a run and shows it until it ends.
 
 use orkestra_agents::model::ModelChoice;
-use orkestra_agents::{Job, PipelineRequest, SandboxChoice, pipeline};
+use orkestra_agents::{Job, PipelineRequest, pipeline};
 use orkestra_core::prelude::{Cursor, Run};
 
 use super::session::{Session, summary_to};
@@ -14,11 +14,7 @@ use crate::watch::Watched;
 
 pub(super) async fn perform(arguments: RunArguments) -> Result<Exit, Failure> {
     check(&arguments)?;
-    let sandbox = match arguments.sandbox {
-        None => SandboxChoice::Automatic,
-        Some(Sandbox::Docker) => SandboxChoice::Docker,
-        Some(Sandbox::Local) => SandboxChoice::Local,
-    };
+    let sandbox = Sandbox::choice(arguments.sandbox);
     let ground = Ground::look(sandbox).await?;
     let place = Place::open().await?;
     print_unfinished(&place);

@@ -9,10 +9,12 @@ use orkestra_agents::{Orkestra, SandboxChoice};
 use orkestra_core::prelude::{Run, RunView};
 use orkestra_core::store::Store;
 use orkestra_tools::Secrets;
+use orkestra_tools::mcp::McpTools;
 
 use super::unwritable;
 use crate::args::Hidden;
 use crate::exit::{Exit, Failure};
+use crate::mcp;
 use crate::place::Place;
 use crate::reader::Reader;
 use crate::screen::Screen;
@@ -27,6 +29,7 @@ const DRAIN_MAX: Duration = Duration::from_secs(120);
 pub(super) struct Session {
     pub(super) orkestra: Orkestra,
     stop: Stop,
+    mcp: Option<McpTools>,
 }
 
 impl Session {
@@ -45,11 +48,22 @@ impl Session {
         let known =
             ["GITHUB_TOKEN", "AIOS_API_KEY"].into_iter().filter_map(|name| Some((name, std::env::var(name).ok()?)));
         let secrets = Secrets::new(known).map_err(|error| orkestra_agents::Error::usage(error.to_string()))?;
+        let mcp = match &hidden.servers.mcp {
+            Some(file) => Some(mcp::connect(file, &place.data, sandbox).await?),
+            None => None,
+        };
+        let secrets = match &mcp {
+            Some(mcp) => mcp.masking(&secrets).map_err(|error| orkestra_agents::Error::usage(error.to_string()))?,
+            None => secrets,
+        };
         let mut builder = Orkestra::builder(&place.data).model(model).sandbox(sandbox).secrets(secrets);
         if let Some(path) = &hidden.call_log {
             builder = builder.call_log(path);
         }
-        Ok(Self { orkestra: builder.start(store).await?, stop })
+        if let Some(mcp) = &mcp {
+            builder = builder.tool_source(Arc::new(mcp.clone()));
+        }
+        Ok(Self { orkestra: builder.start(store).await?, stop, mcp })
     }
 
     /// Shows `runs`, each from its view on, until all have ended; then prints a summary of each.
@@ -88,6 +102,9 @@ impl Session {
             Err(error) => Err(unwritable(&error)),
         };
         self.orkestra.shutdown().await;
+        if let Some(mcp) = &self.mcp {
+            mcp.close().await;
+        }
         exit
     }
 

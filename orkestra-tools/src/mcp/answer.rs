@@ -82,7 +82,11 @@ fn flat(result: CallToolResult) -> (String, Vec<Attached>) {
             ContentBlock::Image(image) => texts.extend(attach(&format!("picture {}", image.mime_type), &image.data)),
             ContentBlock::Audio(audio) => texts.extend(attach(&format!("sound {}", audio.mime_type), &audio.data)),
             ContentBlock::ResourceLink(link) => {
-                texts.push(format!("[link to the resource {}: {}]", one_line(&link.uri, 500), one_line(&link.name, 200)));
+                texts.push(format!(
+                    "[link to the resource {}: {}]",
+                    one_line(&link.uri, 500),
+                    one_line(&link.name, 200)
+                ));
             }
             ContentBlock::Resource(resource) => match resource.resource {
                 ResourceContents::TextResourceContents { uri, text, .. } => {

@@ -30,7 +30,9 @@ pub enum McpError {
         problem: String,
     },
     /// A server does not start, or does not speak MCP.
-    #[error("cannot use the MCP server `{server}`: {problem}; correct its configuration, or set `optional = true` to go on without it")]
+    #[error(
+        "cannot use the MCP server `{server}`: {problem}; correct its configuration, or set `optional = true` to go on without it"
+    )]
     Start {
         /// The name of the server.
         server: String,
@@ -252,7 +254,8 @@ impl McpServer {
         let name = &self.name;
         let is_name = !name.is_empty() && name.len() <= NAME_MAX && name.chars().all(is_plain);
         if !is_name || name.contains("__") || name.starts_with('_') || name.ends_with('_') {
-            let problem = format!("must be 1 to {NAME_MAX} letters, digits, `-` and single `_` within; use one such as `files`");
+            let problem =
+                format!("must be 1 to {NAME_MAX} letters, digits, `-` and single `_` within; use one such as `files`");
             return Err(self.wrong("name", problem));
         }
         if !(1..=MCP_CALL_TIMEOUT_MAX.as_secs()).contains(&self.call_timeout_s) {
@@ -292,7 +295,8 @@ impl McpServer {
             }
             let own = !stdio.readable.is_empty() || stdio.image.is_some() || stdio.network != McpNetwork::None;
             if own {
-                let problem = "is `run`, where `readable`, `image` and `network` are those of the run; remove them or use `own`";
+                let problem =
+                    "is `run`, where `readable`, `image` and `network` are those of the run; remove them or use `own`";
                 return Err(self.wrong("transport.stdio.sandbox", problem));
             }
         }
@@ -301,8 +305,9 @@ impl McpServer {
 
     fn check_http(&self, http: &McpHttp) -> Result<(), McpError> {
         const FIELD: &str = "transport.http.url";
-        let url = Url::parse(&http.url)
-            .map_err(|error| self.wrong(FIELD, format!("is not an address: {error}; use one such as https://mcp.example.com/mcp")))?;
+        let url = Url::parse(&http.url).map_err(|error| {
+            self.wrong(FIELD, format!("is not an address: {error}; use one such as https://mcp.example.com/mcp"))
+        })?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(self.wrong(FIELD, "must begin with https:// or http://"));
         }

@@ -105,7 +105,9 @@ impl Connection {
         let request = CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments);
         match timeout(time, self.service.peer().call_tool_once(request)).await {
             Ok(Ok(CallToolResponse::Complete(result))) => Ok(result),
-            Ok(Ok(_)) => Err(CallError::Refused("it answered with a question or a task, which is not supported".to_owned())),
+            Ok(Ok(_)) => {
+                Err(CallError::Refused("it answered with a question or a task, which is not supported".to_owned()))
+            }
             Ok(Err(ServiceError::McpError(error))) => Err(CallError::Refused(error.message.into_owned())),
             Ok(Err(ServiceError::UnexpectedResponse)) => {
                 Err(CallError::Refused("its answer is not the result of a tool".to_owned()))

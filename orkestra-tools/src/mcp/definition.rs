@@ -105,8 +105,10 @@ fn definition(server: &McpServer, name: String, tool: &Tool) -> Result<Definitio
 
 /// The name for models, and whether it is the server's own one.
 fn name_of(server: &McpServer, tool: &str) -> (String, bool) {
-    let plain: String =
-        tool.chars().map(|one| if one.is_ascii_alphanumeric() || one == '_' || one == '-' { one } else { '_' }).collect();
+    let plain: String = tool
+        .chars()
+        .map(|one| if one.is_ascii_alphanumeric() || one == '_' || one == '-' { one } else { '_' })
+        .collect();
     let name = format!("{}__{plain}", server.name);
     if plain == tool && !tool.is_empty() && name.len() <= NAME_MAX {
         return (name, true);

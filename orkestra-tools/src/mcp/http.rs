@@ -80,7 +80,8 @@ async fn serve(endpoint: Endpoint, far: FarEnd) {
     };
     requests.shutdown().await;
     if session.headers().contains_key(SESSION) {
-        let goodbye = endpoint.client.delete(&endpoint.url).headers(endpoint.headers.clone()).headers(session.headers());
+        let goodbye =
+            endpoint.client.delete(&endpoint.url).headers(endpoint.headers.clone()).headers(session.headers());
         let _ = tokio::time::timeout(GOODBYE_TIME, goodbye.send()).await;
     }
     fate.finish(endpoint.secrets.masked(why));
@@ -129,7 +130,10 @@ impl Exchange {
             return Err("it has ended the session".to_owned());
         }
         if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN {
-            return Err(format!("it refuses our credentials (HTTP {}); check `transport.http.headers`", status.as_u16()));
+            return Err(format!(
+                "it refuses our credentials (HTTP {}); check `transport.http.headers`",
+                status.as_u16()
+            ));
         }
         if status.is_redirection() {
             return Err(format!("it redirects (HTTP {}); configure its final address", status.as_u16()));
@@ -152,7 +156,9 @@ impl Exchange {
         let seen = if is_stream { self.stream(response).await? } else { self.whole(response).await? };
         match seen {
             Seen::Answer => Ok(()),
-            Seen::Other => self.screen.fail(&self.message, "the server ended its answer without a result").await.map(drop),
+            Seen::Other => {
+                self.screen.fail(&self.message, "the server ended its answer without a result").await.map(drop)
+            }
         }
     }
 
@@ -182,7 +188,8 @@ impl Exchange {
     async fn take(&self, message: &[u8]) -> Result<Seen, String> {
         // The version that initialisation agreed on goes with every later request.
         if !self.session.headers().contains_key(VERSION)
-            && let Ok(answer) = serde_json::from_slice::<serde_json::Value>(&message[..message.len().min(MCP_MESSAGE_BYTES_MAX)])
+            && let Ok(answer) =
+                serde_json::from_slice::<serde_json::Value>(&message[..message.len().min(MCP_MESSAGE_BYTES_MAX)])
             && let Some(version) = answer.pointer("/result/protocolVersion").and_then(|version| version.as_str())
             && let Ok(version) = HeaderValue::from_str(version)
         {

@@ -75,7 +75,7 @@ pub struct McpTools {
 struct Inner {
     servers: Vec<Arc<Server>>,
     warnings: Vec<String>,
-    secrets: Secrets,
+    values: BTreeMap<String, String>,
     /// The tools as they are now; `None` when they have to be collected again.
     tools: Arc<Mutex<Option<ToolSet>>>,
 }
@@ -128,7 +128,7 @@ impl McpTools {
                 }
             }
         }
-        let tools = Self { inner: Arc::new(Inner { servers, warnings, secrets, tools }) };
+        let tools = Self { inner: Arc::new(Inner { servers, warnings, values, tools }) };
         match failed {
             None => Ok(tools),
             Some(error) => {
@@ -145,10 +145,12 @@ impl McpTools {
         self.inner.warnings.iter().cloned().chain(of_servers).collect()
     }
 
-    /// The secrets of the servers, to be masked elsewhere too.
-    #[must_use]
-    pub fn secrets(&self) -> &Secrets {
-        &self.inner.secrets
+    /// These secrets and those of the servers.
+    ///
+    /// # Errors
+    /// As [`Secrets::with`].
+    pub fn masking(&self, secrets: &Secrets) -> Result<Secrets, crate::SecretsError> {
+        secrets.with(self.inner.values.clone())
     }
 
     /// The fingerprints of all tools, by server and the server's own name of the tool: what `approved` of a configuration takes.

@@ -45,7 +45,8 @@ impl McpSandboxes {
 
     /// Confined processes with these options, to which a server's `readable` files are added.
     ///
-    /// NOTE: a network other than `none` is not confined there, and `none` needs the right to make a private network.
+    /// NOTE: a network other than `none` is not confined there, and neither is `none` where this process may not make a private
+    /// network (CAP_SYS_ADMIN); a warning says so.
     #[must_use]
     pub fn local(directory: impl Into<PathBuf>, options: LocalOptions) -> Self {
         Self { directory: directory.into(), kind: Kind::Local(options) }
@@ -74,7 +75,11 @@ impl McpSandboxFactory for McpSandboxes {
                     options = options.with_image(image);
                 }
                 // Known by its workspace: a crash of this process leaves a container that the next start replaces.
-                let id = format!("mcp-{}-{}", server.name, crate::sandbox::hash(&[workspace.as_os_str().as_encoded_bytes()]));
+                let id = format!(
+                    "mcp-{}-{}",
+                    server.name,
+                    crate::sandbox::hash(&[workspace.as_os_str().as_encoded_bytes()])
+                );
                 Ok(Arc::new(DockerSandbox::start(options, &id, &workspace).await?))
             }
             Kind::Local(options) => {
@@ -84,7 +89,15 @@ impl McpSandboxFactory for McpSandboxes {
                     let message = "the network `registries` is for Docker; use `none` or `open`";
                     return Err(SandboxError::Unavailable(message.to_owned()));
                 }
-                Ok(Arc::new(LocalSandbox::start(options, &workspace).await?))
+                options.private_network |= *network == McpNetwork::None;
+                match LocalSandbox::start(options.clone(), &workspace).await {
+                    Err(SandboxError::Unavailable(why)) if *network == McpNetwork::None => {
+                        tracing::warn!(server = server.name, why, "the network of an MCP server is not confined");
+                        options.private_network = false;
+                        Ok(Arc::new(LocalSandbox::start(options, &workspace).await?))
+                    }
+                    started => Ok(Arc::new(started?)),
+                }
             }
         }
     }

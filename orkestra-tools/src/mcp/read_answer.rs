@@ -29,7 +29,8 @@ pub(super) struct ReadAnswer;
 impl TypedTool for ReadAnswer {
     type Arguments = Arguments;
     const NAME: &'static str = READ_ANSWER;
-    const DESCRIPTION: &'static str = "Read on in an answer of an MCP server's tool that was too long to be shown whole.";
+    const DESCRIPTION: &'static str =
+        "Read on in an answer of an MCP server's tool that was too long to be shown whole.";
     const EFFECT: Effect = Effect::ReadOnly;
 
     fn limits(&self) -> Vec<String> {
@@ -40,7 +41,8 @@ impl TypedTool for ReadAnswer {
         let Arguments { answer, offset } = arguments;
         let artifacts = scope.artifacts().clone();
         let Some(bytes) = blocking(move || artifacts.answer(answer)).await? else {
-            let message = format!("there is no answer {answer}; use the number that a long answer names, or call its tool again");
+            let message =
+                format!("there is no answer {answer}; use the number that a long answer names, or call its tool again");
             return Err(ToolError::Refused(message));
         };
         let text = String::from_utf8_lossy(&bytes);

@@ -112,13 +112,18 @@ impl<'a> Resolving<'a> {
         let text = value.to_string();
         self.spend(text.len())?;
         // NOTE: in JSON control characters are escaped, and hidden ones are not.
-        if has_hidden(value) { Err("has hidden or control characters in a value".to_owned()) } else { Ok(value.clone()) }
+        if has_hidden(value) {
+            Err("has hidden or control characters in a value".to_owned())
+        } else {
+            Ok(value.clone())
+        }
     }
 
     fn reference(&mut self, reference: &'a str, beside: Map<String, Value>, depth: usize) -> Result<Value, String> {
         let shown = || clean(reference).chars().take(80).collect::<String>();
         let target = reference.strip_prefix('#').and_then(|pointer| self.whole.pointer(pointer));
-        let target = target.ok_or_else(|| format!("refers to `{}`, which is not in it; nothing is fetched", shown()))?;
+        let target =
+            target.ok_or_else(|| format!("refers to `{}`, which is not in it; nothing is fetched", shown()))?;
         if self.open.contains(&reference) {
             // A schema within itself: what is deeper is checked by the server alone.
             return Ok(Value::Object(beside));

@@ -157,9 +157,14 @@ impl Server {
                 time.as_secs()
             ))),
             Err(CallError::TimedOut { is_alive: false }) => {
-                let how = format!("the server did not answer within {} s, nor a ping after it, and was ended", time.as_secs());
+                let how = format!(
+                    "the server did not answer within {} s, nor a ping after it, and was ended",
+                    time.as_secs()
+                );
                 life.end(&connection, &how);
-                Err(Trouble::Called(format!("has no result, and it is not known what it did: {how}. The next call starts it again")))
+                Err(Trouble::Called(format!(
+                    "has no result, and it is not known what it did: {how}. The next call starts it again"
+                )))
             }
         }
     }
@@ -285,7 +290,10 @@ impl Server {
         let (tools, is_cut) = connection.list(MCP_START_TIMEOUT).await?;
         let mut listed = listed(&self.spec, &tools);
         if is_cut {
-            listed.warnings.push(format!("the list of tools of the MCP server `{}` is too long; its end was not read", self.spec.name));
+            listed.warnings.push(format!(
+                "the list of tools of the MCP server `{}` is too long; its end was not read",
+                self.spec.name
+            ));
         }
         for warning in &listed.warnings {
             tracing::warn!("{warning}");
@@ -359,7 +367,10 @@ async fn watch(server: Weak<Server>, connection: Weak<Connection>) {
         tokio::time::sleep(MCP_CHANGE_PAUSE).await;
         let (Some(server), Some(connection)) = (server.upgrade(), connection.upgrade()) else { return };
         if change > MCP_CHANGES_MAX {
-            tracing::warn!(server = server.spec.name, "an MCP server changes its list of tools all the time; ignored from now on");
+            tracing::warn!(
+                server = server.spec.name,
+                "an MCP server changes its list of tools all the time; ignored from now on"
+            );
             return;
         }
         if let Err(error) = server.read_list(&connection).await {

@@ -57,8 +57,12 @@ impl Tool for McpTool {
     fn limits(&self) -> Vec<String> {
         vec![
             format!("a call takes at most {} s", self.server.spec.call_timeout_s),
-            format!("an answer has at most {} MiB, of which the first {} KiB and the last {} KiB are shown",
-                MCP_MESSAGE_BYTES_MAX >> 20, OUTPUT_HEAD_BYTES >> 10, OUTPUT_TAIL_BYTES >> 10),
+            format!(
+                "an answer has at most {} MiB, of which the first {} KiB and the last {} KiB are shown",
+                MCP_MESSAGE_BYTES_MAX >> 20,
+                OUTPUT_HEAD_BYTES >> 10,
+                OUTPUT_TAIL_BYTES >> 10
+            ),
         ]
     }
 
@@ -70,7 +74,9 @@ impl Tool for McpTool {
         };
         match self.server.call(scope, &self.definition, arguments).await {
             Ok(result) => answer::output(scope, name, result, &self.server.secrets).await,
-            Err(Trouble::NotCalled(why)) => Err(ToolError::Refused(format!("{name} was not called. {}", self.told(&why)))),
+            Err(Trouble::NotCalled(why)) => {
+                Err(ToolError::Refused(format!("{name} was not called. {}", self.told(&why))))
+            }
             Err(Trouble::Called(why)) => Err(ToolError::Failed(format!("{name} failed. {}", self.told(&why)))),
         }
     }

@@ -22,6 +22,8 @@ use tokio::sync::{Notify, mpsc, watch};
 use crate::limits::{MCP_MESSAGE_BYTES_MAX, MCP_NOISE_BYTES_MAX, MCP_QUEUE_MAX};
 use crate::web::untrusted::one_line;
 
+/// What the shortest message counts as: a flood of small ones costs time and not memory, bytes.
+const MESSAGE_COST: usize = 256;
 /// Longest id of a server's request that is answered, bytes.
 const ID_BYTES_MAX: usize = 256;
 
@@ -182,7 +184,7 @@ impl Screen {
         if bytes.len() > MCP_MESSAGE_BYTES_MAX {
             return Err(too_large());
         }
-        let noise = self.fate.noise.fetch_add(bytes.len() + 1, Ordering::Relaxed);
+        let noise = self.fate.noise.fetch_add(bytes.len().max(MESSAGE_COST), Ordering::Relaxed);
         if noise > MCP_NOISE_BYTES_MAX {
             return Err(format!("it sent more than {} MiB that nobody asked for", MCP_NOISE_BYTES_MAX >> 20));
         }

@@ -73,7 +73,9 @@ fn rule(spec: &RuleSpec) -> Result<Rule, String> {
         return Err("`arguments` narrow a `command` that is asked about or denied; leave them out".to_owned());
     }
     if *action == Action::AskOnce && !(command.0.is_empty() && path.0.is_empty() && host.0.is_empty()) {
-        return Err("`ask_once` is for rules with a `tool` alone, because consent holds for the tool; use `ask`".to_owned());
+        return Err(
+            "`ask_once` is for rules with a `tool` alone, because consent holds for the tool; use `ask`".to_owned()
+        );
     }
     let subject = match (command.0.as_slice(), path.0.as_slice(), host.0.as_slice()) {
         ([], [], []) if tool.0.is_empty() => return Err("it has no `tool`, `command`, `path` or `host`".to_owned()),

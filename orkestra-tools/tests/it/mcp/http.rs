@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use orkestra_tools::mcp::{McpConfig, McpServer, McpTools, McpTransport};
 use orkestra_tools::ToolSource as _;
+use orkestra_tools::mcp::{McpConfig, McpServer, McpTools, McpTransport};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -65,8 +65,12 @@ async fn serve(mut socket: TcpStream, mode: Mode, seen: Requests) {
             let _ = socket.write_all(reply("401 Unauthorized", "", "who are you").as_bytes()).await;
             return;
         }
-        "initialize" => json!({"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}, "serverInfo": {"name": "h", "version": "1"}}),
-        "tools/list" => json!({"tools": [{"name": "echo", "inputSchema": {"type": "object"}}, {"name": "break", "inputSchema": {"type": "object"}}]}),
+        "initialize" => {
+            json!({"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}, "serverInfo": {"name": "h", "version": "1"}})
+        }
+        "tools/list" => {
+            json!({"tools": [{"name": "echo", "inputSchema": {"type": "object"}}, {"name": "break", "inputSchema": {"type": "object"}}]})
+        }
         "tools/call" if body["params"]["name"] == "break" => {
             let _ = socket.write_all(reply("500 Oops", "", "a \u{1b}[1mfault").as_bytes()).await;
             return;
@@ -85,8 +89,11 @@ async fn serve(mut socket: TcpStream, mode: Mode, seen: Requests) {
         return;
     }
     let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\n{session}content-type: text/event-stream\r\n\r\n");
-    let noise = json!({"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info", "data": "noise"}});
-    let _ = socket.write_all(format!("{head}: hello\n\ndata: {noise}\n\nevent: message\ndata: {message}\n\n").as_bytes()).await;
+    let noise =
+        json!({"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info", "data": "noise"}});
+    let _ = socket
+        .write_all(format!("{head}: hello\n\ndata: {noise}\n\nevent: message\ndata: {message}\n\n").as_bytes())
+        .await;
     // A stream that stays open after the answer.
     let _ = socket.read(&mut [0; 1]).await;
 }
@@ -119,7 +126,10 @@ async fn tools_behind_an_address_are_called_with_bodies_and_streams() {
         let (first, later) = requests.split_first().expect("there are some");
         assert!(!first.0.contains("mcp-session-id"), "{}", first.0);
         for (head, _) in later {
-            assert!(head.contains("mcp-session-id: s-1") && head.contains("mcp-protocol-version: 2025-06-18"), "{head}");
+            assert!(
+                head.contains("mcp-session-id: s-1") && head.contains("mcp-protocol-version: 2025-06-18"),
+                "{head}"
+            );
         }
     }
 }
