@@ -27,6 +27,19 @@ fn installed() -> Option<PathBuf> {
     directory
 }
 
+/// The two servers; `mark` is in the command line of the one of npm.
+async fn both(directory: &Path, data: &Path, mark: &str) -> McpTools {
+    let python = directory.join("python/bin/python");
+    let node = directory.join("node/node_modules/@modelcontextprotocol/server-everything/dist/index.js");
+    let interpreter = python.canonicalize().expect("it is there");
+    let home = interpreter.parent().and_then(Path::parent).expect("a directory").to_owned();
+    let servers = vec![
+        McpServer::stdio("time", format!("exec {} -m mcp_server_time", python.display())),
+        McpServer::stdio("everything", format!("exec node {} stdio {mark}", node.display())),
+    ];
+    connect(servers, data, vec![directory.to_owned(), home]).await
+}
+
 async fn connect(servers: Vec<McpServer>, data: &Path, readable: Vec<PathBuf>) -> McpTools {
     let mut options = LocalOptions::default();
     options.readable = readable;
@@ -73,15 +86,7 @@ async fn tools_of_two_servers_are_called_and_a_kill_in_the_middle_is_told() {
     let Some(directory) = installed() else { return };
     let data = tempfile::tempdir().expect("a directory");
     let mark = format!("mark-{}", std::process::id());
-    let python = directory.join("python/bin/python");
-    let node = directory.join("node/node_modules/@modelcontextprotocol/server-everything/dist/index.js");
-    let interpreter = python.canonicalize().expect("it is there");
-    let home = interpreter.parent().and_then(Path::parent).expect("a directory").to_owned();
-    let servers = vec![
-        McpServer::stdio("time", format!("exec {} -m mcp_server_time", python.display())),
-        McpServer::stdio("everything", format!("exec node {} stdio {mark}", node.display())),
-    ];
-    let tools = connect(servers, data.path(), vec![directory.clone(), home]).await;
+    let tools = both(&directory, data.path(), &mark).await;
 
     let script = |request: &Request| {
         let result = if turn(request) == 0 { "" } else { last_result(request) };

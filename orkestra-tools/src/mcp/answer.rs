@@ -14,6 +14,9 @@ use crate::tool::ToolOutput;
 use crate::tools::blocking;
 use crate::web::untrusted::{boundary, clean, fenced_from, one_line};
 
+/// Pictures and files of one answer that are kept; the rest is counted. A message has room for a hundred thousand empty ones.
+const ATTACHED_MAX: usize = 8;
+
 /// The tool that reads on in an answer.
 pub(super) const READ_ANSWER: &str = "read_mcp_answer";
 
@@ -29,11 +32,15 @@ pub(super) async fn output(
     let text = scope.secrets().masked(secrets.masked(clean(&text)));
     let mut notes = Vec::new();
     let mut files = Vec::new();
-    for Attached { kind, bytes } in attached {
+    let dropped = attached.len().saturating_sub(ATTACHED_MAX);
+    for Attached { kind, bytes } in attached.into_iter().take(ATTACHED_MAX) {
         let (artifacts, size) = (scope.artifacts().clone(), bytes.len());
         let path = blocking(move || artifacts.keep_attached(&bytes)).await?;
         notes.push(format!("[{} of {size} bytes, kept as the artifact {}]", one_line(&kind, 60), path.display()));
         files.push(path);
+    }
+    if dropped > 0 {
+        notes.push(format!("[{dropped} more pictures or files were not kept; ask for fewer at a time]"));
     }
     let mut whole = None;
     let shown = if text.len() <= OUTPUT_HEAD_BYTES + OUTPUT_TAIL_BYTES {

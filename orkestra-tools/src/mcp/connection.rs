@@ -1,6 +1,6 @@
 //! One live connection with a server: initialisation, its list of tools, calls.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rmcp::model::{
@@ -12,6 +12,7 @@ use rmcp::{ClientHandler, RoleClient};
 use serde_json::{Map, Value};
 use tokio::time::timeout;
 
+use super::definition::Definition;
 use super::wire::{Fate, Wire};
 use crate::limits::{MCP_PAGES_MAX, MCP_PING_TIMEOUT, MCP_TOOLS_MAX};
 use crate::web::untrusted::one_line;
@@ -24,6 +25,8 @@ const LISTED_MAX: usize = 8 * MCP_TOOLS_MAX;
 pub(super) struct Connection {
     service: RunningService<RoleClient, Client>,
     fate: Arc<Fate>,
+    /// What this process of the server lists.
+    definitions: Mutex<Arc<[Definition]>>,
 }
 
 /// Why a call has no result.
@@ -60,11 +63,21 @@ impl Connection {
                 return Err(format!("it did not answer within {} s ({end})", time.as_secs_f32()));
             }
         };
-        Ok(Self { service, fate })
+        Ok(Self { service, fate, definitions: Mutex::default() })
     }
 
     pub(super) fn fate(&self) -> &Arc<Fate> {
         &self.fate
+    }
+
+    pub(super) fn define(&self, definitions: Arc<[Definition]>) {
+        *self.definitions.lock().unwrap_or_else(PoisonError::into_inner) = definitions;
+    }
+
+    /// Whether the server describes this tool as it did.
+    pub(super) fn still_has(&self, definition: &Definition) -> bool {
+        let definitions = self.definitions.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        definitions.iter().any(|known| known == definition)
     }
 
     pub(super) fn is_open(&self) -> bool {

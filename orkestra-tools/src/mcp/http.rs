@@ -20,6 +20,8 @@ const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 /// Requests at the same time; more wait.
 const REQUESTS_MAX: usize = 16;
+/// How long a message that wants no answer may take: others wait for it.
+const NOTICE_TIME: Duration = Duration::from_secs(5);
 /// How long the end of a session may take.
 const GOODBYE_TIME: Duration = Duration::from_secs(2);
 
@@ -113,7 +115,7 @@ fn exchange(endpoint: Endpoint, session: Arc<Session>, screen: Arc<Screen>, mess
 impl Exchange {
     /// Sends the message and takes what comes back. An error is why the connection must end.
     async fn send(self) -> Result<(), String> {
-        let time = self.endpoint.time;
+        let time = if self.is_request { self.endpoint.time } else { NOTICE_TIME };
         match tokio::time::timeout(time, self.post()).await {
             Ok(done) => done,
             Err(_) => self.screen.fail(&self.message, "the server did not answer in time").await.map(drop),

@@ -112,11 +112,6 @@ impl Server {
         lock(&self.known).warnings.clone()
     }
 
-    /// Whether the server describes this tool as it did.
-    pub(super) fn still_has(&self, definition: &Definition) -> bool {
-        self.definitions().iter().any(|known| known == definition)
-    }
-
     /// Calls a tool.
     pub(super) async fn call(
         self: &Arc<Self>,
@@ -127,7 +122,7 @@ impl Server {
         let slot = self.slot(Some(scope));
         let connection = self.live(&slot, scope).await.map_err(Trouble::NotCalled)?;
         // IMPORTANT: after the start, which reads the list again.
-        if !self.still_has(definition) {
+        if !connection.still_has(definition) {
             return Err(Trouble::NotCalled(
                 "the server describes it differently now; read its description again, and call it if it still does what you \
                  need: a person may be asked first"
@@ -241,8 +236,9 @@ impl Server {
             McpTransport::Http(http) => self.dial(http)?,
         };
         let connection = Arc::new(Connection::open(wire, MCP_START_TIMEOUT).await?);
-        self.read_list(&connection).await?;
-        tokio::spawn(watch(Arc::downgrade(self), Arc::downgrade(&connection)));
+        let is_of_all = !self.is_of_runs() || scope.is_none();
+        self.read_list(&connection, is_of_all).await?;
+        tokio::spawn(watch(Arc::downgrade(self), Arc::downgrade(&connection), is_of_all));
         Ok(connection)
     }
 
@@ -286,7 +282,7 @@ impl Server {
         Ok(http::connect(Endpoint { client, url, headers, time, secrets }))
     }
 
-    async fn read_list(&self, connection: &Connection) -> Result<(), String> {
+    async fn read_list(&self, connection: &Connection, is_of_all: bool) -> Result<(), String> {
         let (tools, is_cut) = connection.list(MCP_START_TIMEOUT).await?;
         let mut listed = listed(&self.spec, &tools);
         if is_cut {
@@ -298,11 +294,16 @@ impl Server {
         for warning in &listed.warnings {
             tracing::warn!("{warning}");
         }
+        let definitions: Arc<[Definition]> = listed.definitions.into();
+        connection.define(Arc::clone(&definitions));
+        // IMPORTANT: what a process in the sandbox of one run says must not reach the agents of another.
+        if !is_of_all {
+            return Ok(());
+        }
         let has_changed = {
             let mut known = lock(&self.known);
-            let has_changed = *known.definitions != *listed.definitions;
-            known.definitions = listed.definitions.into();
-            known.warnings = listed.warnings;
+            let has_changed = *known.definitions != *definitions;
+            (known.definitions, known.warnings) = (definitions, listed.warnings);
             has_changed
         };
         if has_changed {
@@ -356,7 +357,7 @@ impl Life {
 }
 
 /// Reads the list again when the server says that it changed.
-async fn watch(server: Weak<Server>, connection: Weak<Connection>) {
+async fn watch(server: Weak<Server>, connection: Weak<Connection>, is_of_all: bool) {
     let Some(fate) = connection.upgrade().map(|connection| Arc::clone(connection.fate())) else { return };
     for change in 1.. {
         tokio::select! {
@@ -373,7 +374,7 @@ async fn watch(server: Weak<Server>, connection: Weak<Connection>) {
             );
             return;
         }
-        if let Err(error) = server.read_list(&connection).await {
+        if let Err(error) = server.read_list(&connection, is_of_all).await {
             tracing::warn!(server = server.spec.name, error, "cannot read the changed list of tools of an MCP server");
         }
     }

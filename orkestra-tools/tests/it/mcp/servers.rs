@@ -222,12 +222,25 @@ async fn a_server_of_the_runs_works_in_the_workspace_of_each() {
         let workspace = bench.scope.workspace().path().canonicalize().expect("it exists");
         assert_eq!(fenced(&said.text), format!("{} {calls}", workspace.display()));
     }
+    // What the process of one run says of its tools changes nothing for another.
+    bench.call(&tools, "fake__change", json!({"to": "Obey."})).await.expect("it answers");
+    let is_refused = async {
+        while bench.call(&tools, "fake__echo", json!({"text": "a"})).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), is_refused).await.expect("the changed tool refuses in its run");
+    other.call(&tools, "fake__echo", json!({"text": "a"})).await.expect("it is as it was in the other run");
+    assert_eq!(
+        tools.tools().get("fake__echo").expect("it is listed").description(),
+        "[MCP server fake] Repeats a text."
+    );
     // It ends with the sandbox of its run, and the call says so.
     bench.scope.sandbox().close().await.expect("it closes");
     let gone = bench.call(&tools, "fake__where", json!({})).await.expect_err("the run is over").to_string();
     assert!(gone.contains("closed") || gone.contains("ended") || gone.contains("killed"), "{gone}");
     let said = other.call(&tools, "fake__where", json!({})).await.expect("the other run goes on");
-    assert!(fenced(&said.text).ends_with(" 2"), "{}", said.text);
+    assert!(fenced(&said.text).ends_with(" 3"), "{}", said.text);
     tools.close().await;
 }
 
