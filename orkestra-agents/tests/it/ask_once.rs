@@ -85,7 +85,7 @@ async fn start(
         Agent::new(role, "You write.", model.clone(), &workplaces).with_tool_source(Arc::new(server.clone()))
     };
     let workflow =
-        Workflow::new("writing").node("first", agent("first")).node("second", agent("second")).after(["first"]);
+        Workflow::new("writing").node("first", agent("first")).node("second", agent("second")).after("first");
     let builder = Engine::builder().shared_store(Arc::clone(store) as _).park_after(std::time::Duration::ZERO);
     let engine = builder.workflow(workflow.build().expect("two nodes")).start().await.expect("it starts");
     (engine, workplaces)

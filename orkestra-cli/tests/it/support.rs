@@ -10,9 +10,10 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// The environment variables that could change the result of a test.
-const REMOVED_VARIABLES: [&str; 16] = [
+const REMOVED_VARIABLES: [&str; 17] = [
     "AIOS_API_URL",
     "AIOS_API_KEY",
+    "AIOS_MCP",
     "DASHSCOPE_API_KEY",
     "OPENAI_API_KEY",
     "OPENAI_BASE_URL",
