@@ -16,6 +16,10 @@ fn stdio(server: &mut McpServer) -> &mut orkestra_tools::mcp::McpStdio {
     }
 }
 
+fn place(offset: &Value) -> Option<usize> {
+    offset.as_u64().and_then(|offset| usize::try_from(offset).ok())
+}
+
 /// The text between the marks of the fence.
 fn fenced(text: &str) -> &str {
     text.split_once(">\n").and_then(|(_, rest)| rest.rsplit_once("\n</")).map_or(text, |(inside, _)| inside)
@@ -73,14 +77,14 @@ async fn a_long_answer_is_cut_and_read_on_from_its_artifact() {
     let call = long.text.split("read on with read_mcp_answer ").nth(1).and_then(|rest| rest.strip_suffix(']'));
     let mut arguments: Value = serde_json::from_str(call.expect("it says how to read on")).expect("JSON");
     let whole = std::fs::read_to_string(long.data["whole"].as_str().expect("a path")).expect("the artifact");
-    let mut read = whole[..arguments["offset"].as_u64().expect("an offset") as usize].to_owned();
+    let mut read = whole[..place(&arguments["offset"]).expect("an offset")].to_owned();
     loop {
         let part = bench.call(&tools, "read_mcp_answer", arguments.clone()).await.expect("it is kept");
         read.push_str(fenced(&part.text));
-        match part.data["next"].as_u64() {
+        match place(&part.data["next"]) {
             Some(next) => {
                 // The fence cuts white space at the end of a part.
-                read.push_str(if whole.as_bytes()[next as usize - 1] == b'\n' { "\n" } else { "" });
+                read.push_str(if whole.as_bytes()[next - 1] == b'\n' { "\n" } else { "" });
                 arguments["offset"] = json!(next);
             }
             None => break,
