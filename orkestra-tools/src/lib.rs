@@ -48,4 +48,4 @@ pub use scope::{Happening, Observer, ToolScope, Unobserved};
 pub use secrets::{SecretStream, Secrets, SecretsError};
 pub use tool::{Effect, Tool, ToolOutput, ToolSource, TypedTool, typed};
 pub use toolset::ToolSet;
-pub use workspace::{FileEntry, Listing, Workspace, WorkspaceError};
+pub use workspace::{FileEntry, Listing, Workspace, WorkspaceError, parse_path};
