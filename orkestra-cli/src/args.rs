@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use orkestra_agents::SandboxChoice;
 use orkestra_tools::Network;
 
 const AFTER: &str = "\
@@ -214,6 +215,17 @@ impl From<NetworkName> for Network {
     }
 }
 
+impl Sandbox {
+    /// What an argument that may be missing means: where commands run, and the runtime of containers.
+    pub(crate) fn choice(given: Option<Self>) -> (SandboxChoice, Option<String>) {
+        match given {
+            None => (SandboxChoice::Automatic, None),
+            Some(Self::Docker(runtime)) => (SandboxChoice::Docker, runtime),
+            Some(Self::Local) => (SandboxChoice::Local, None),
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct ResumeArguments {
     /// The runs to resume [default: all unfinished runs]
@@ -269,6 +281,11 @@ pub(crate) struct GraphArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct ToolsArguments {
+    #[command(flatten)]
+    pub(crate) servers: Servers,
+    /// Where MCP servers run. [default: docker]
+    #[arg(long, value_name = "KIND")]
+    pub(crate) sandbox: Option<Sandbox>,
     /// Print a JSON array with the schemas that a model receives.
     #[arg(long)]
     pub(crate) json: bool,
@@ -292,9 +309,20 @@ pub(crate) struct Show {
     pub(crate) json: bool,
 }
 
+/// The tools of others.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Servers {
+    /// Give the agents the tools of the MCP servers in this TOML file (docs/mcp.md). The first call of each tool in a run asks
+    /// a person.
+    #[arg(long, value_name = "FILE", env = "AIOS_MCP")]
+    pub(crate) mcp: Option<PathBuf>,
+}
+
 /// What a session of runs has, beside what its runs have; mostly for tests and diagnosis.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Hidden {
+    #[command(flatten)]
+    pub(crate) servers: Servers,
     /// Give agents no tool to ask you. Without this, they may ask on a terminal, where the next line that you type is the
     /// answer.
     #[arg(long)]

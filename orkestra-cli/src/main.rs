@@ -14,6 +14,7 @@ mod commands;
 mod exit;
 mod host;
 mod leaving;
+mod mcp;
 mod place;
 mod reader;
 mod screen;

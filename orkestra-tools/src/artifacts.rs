@@ -20,6 +20,10 @@ struct Kind(&'static str, &'static str);
 
 const OUTPUT: Kind = Kind("command-", ".log");
 const SCREENSHOT: Kind = Kind("screenshot-", ".png");
+#[cfg(feature = "mcp")]
+const ANSWER: Kind = Kind("mcp-answer-", ".txt");
+#[cfg(feature = "mcp")]
+const ATTACHED: Kind = Kind("mcp-attached-", ".bin");
 
 /// The last command of an agent and how it ended.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -52,6 +56,33 @@ impl Artifacts {
     pub(crate) fn keep_screenshot(&self, png: &[u8]) -> Result<PathBuf, ToolError> {
         let path = self.next(&SCREENSHOT)?;
         fs::write(&path, png).map_err(|error| internal(&path, &error))?;
+        Ok(path)
+    }
+
+    /// Writes the whole answer of an MCP server, and deletes the oldest ones. Returns its number too.
+    #[cfg(feature = "mcp")]
+    pub(crate) fn keep_answer(&self, text: &str) -> Result<(u64, PathBuf), ToolError> {
+        let path = self.next(&ANSWER)?;
+        fs::write(&path, text).map_err(|error| internal(&path, &error))?;
+        Ok((ANSWER.number(&path).unwrap_or_default(), path))
+    }
+
+    /// The answer of this number, if it is still kept.
+    #[cfg(feature = "mcp")]
+    pub(crate) fn answer(&self, number: u64) -> Result<Option<Vec<u8>>, ToolError> {
+        let path = ANSWER.path(&self.path, number);
+        match fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(internal(&path, &error)),
+        }
+    }
+
+    /// Writes a picture, a sound or another file of an MCP server, and deletes the oldest ones.
+    #[cfg(feature = "mcp")]
+    pub(crate) fn keep_attached(&self, bytes: &[u8]) -> Result<PathBuf, ToolError> {
+        let path = self.next(&ATTACHED)?;
+        fs::write(&path, bytes).map_err(|error| internal(&path, &error))?;
         Ok(path)
     }
 
@@ -115,16 +146,17 @@ impl Artifacts {
     fn numbers(&self, kind: &Kind) -> io::Result<Vec<u64>> {
         let mut numbers = Vec::new();
         for entry in fs::read_dir(&self.path)? {
-            let name = entry?.file_name();
-            let number =
-                name.to_str().and_then(|name| name.strip_prefix(kind.0)?.strip_suffix(kind.1)?.parse::<u64>().ok());
-            numbers.extend(number);
+            numbers.extend(kind.number(&entry?.path()));
         }
         Ok(numbers)
     }
 }
 
 impl Kind {
+    fn number(&self, path: &Path) -> Option<u64> {
+        path.file_name()?.to_str()?.strip_prefix(self.0)?.strip_suffix(self.1)?.parse().ok()
+    }
+
     fn path(&self, directory: &Path, number: u64) -> PathBuf {
         let Self(prefix, suffix) = self;
         directory.join(format!("{prefix}{number:06}{suffix}"))

@@ -27,6 +27,9 @@ pub enum ToolError {
     /// The tool refused; the message says why and what to try. Nothing has changed.
     #[error("{0}")]
     Refused(String),
+    /// The tool was called and failed, or how it ended is not known; the message says which. It may have changed something.
+    #[error("{0}")]
+    Failed(String),
     /// The workspace refused a path or a size, or an I/O error occurred.
     #[error("{0}")]
     Workspace(#[from] WorkspaceError),
@@ -44,7 +47,7 @@ impl ToolError {
     #[must_use]
     pub fn is_for_model(&self) -> bool {
         match self {
-            Self::UnknownTool { .. } | Self::InvalidArguments { .. } | Self::Refused(_) => true,
+            Self::UnknownTool { .. } | Self::InvalidArguments { .. } | Self::Refused(_) | Self::Failed(_) => true,
             Self::Workspace(error) => error.is_for_model(),
             Self::Sandbox(error) => matches!(error, SandboxError::InvalidCommand(_) | SandboxError::Process(_)),
             Self::Internal(_) => false,

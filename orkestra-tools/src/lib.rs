@@ -11,12 +11,15 @@
 //!   says what each confines and what not; a started sandbox reports it in [`Sandbox::confinement`].
 //! - [`Secrets`] are masked in everything that comes out of a tool.
 //! - [`policy`] decides which calls are made, asked about or refused. It is data, and pure.
+//! - `mcp` has the tools of MCP servers, with the feature `mcp`.
 //! - [`limits`] has every limit with its reason.
 //!
 //! This crate knows nothing of runs, models and stores, and never reads configuration from the environment.
 
 pub mod egress;
 pub mod limits;
+#[cfg(feature = "mcp")]
+pub mod mcp;
 pub mod policy;
 pub mod web;
 
@@ -44,6 +47,6 @@ pub use sandbox::{
 };
 pub use scope::{Happening, Observer, ToolScope, Unobserved};
 pub use secrets::{SecretStream, Secrets, SecretsError};
-pub use tool::{Effect, Tool, ToolImage, ToolOutput, TypedTool, typed};
+pub use tool::{Effect, Tool, ToolImage, ToolOutput, ToolSource, TypedTool, typed};
 pub use toolset::ToolSet;
 pub use workspace::{FileEntry, Listing, Workspace, WorkspaceError, parse_path};

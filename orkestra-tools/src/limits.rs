@@ -3,7 +3,11 @@
 //! What exceeds a limit is either *refused* (an error that names the limit) or *cut* (the result says what is missing and how
 //! to get it); each limit says which.
 
+mod mcp;
+
 use std::time::Duration;
+
+pub use mcp::*;
 
 /// Longest path that a tool accepts, bytes. `PATH_MAX` of Linux; longer ones fail in the kernel with an unhelpful message.
 pub const PATH_BYTES_MAX: usize = 4096;

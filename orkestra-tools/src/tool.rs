@@ -72,6 +72,15 @@ pub trait Tool: Send + Sync {
     fn schema(&self) -> &Value;
     /// Whether a call can be repeated after a crash interrupted it.
     fn effect(&self) -> Effect;
+    /// A hash of what a person consents to beyond the name, for tools whose description and schema others write: consent to
+    /// one does not hold for another.
+    fn fingerprint(&self) -> Option<&str> {
+        None
+    }
+    /// Whether the operator consented to this fingerprint beforehand: where a policy asks once, nobody is asked.
+    fn is_approved(&self) -> bool {
+        false
+    }
     /// Its limits for the reference of tools, each as a phrase such as "a file has at most 2 MiB".
     fn limits(&self) -> Vec<String> {
         Vec::new()
@@ -81,6 +90,13 @@ pub trait Tool: Send + Sync {
     /// # Errors
     /// Any [`ToolError`]; [`ToolError::is_for_model`] says whether the model can act on it.
     async fn call(&self, scope: &ToolScope, arguments: Value) -> Result<ToolOutput, ToolError>;
+}
+
+/// Tools that can change while agents work, such as those of an MCP server. [`ToolSet::current`](crate::ToolSet::current) asks
+/// it.
+pub trait ToolSource: Send + Sync {
+    /// The tools as they are now. Called for each turn of an agent: it should return at once.
+    fn tools(&self) -> crate::ToolSet;
 }
 
 /// A tool with typed arguments, from which its schema and their decoding are derived.

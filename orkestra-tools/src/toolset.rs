@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::error::ToolError;
 use crate::scope::ToolScope;
-use crate::tool::{Tool, ToolOutput};
+use crate::tool::{Tool, ToolOutput, ToolSource};
 use crate::web::WebTools;
 use crate::{arguments, tools};
 
@@ -17,11 +17,14 @@ use crate::{arguments, tools};
 #[derive(Clone, Default)]
 pub struct ToolSet {
     entries: BTreeMap<String, Entry>,
+    sources: Vec<Arc<dyn ToolSource>>,
 }
 
 #[derive(Clone)]
 struct Entry {
     tool: Arc<dyn Tool>,
+    /// Whether it is of a source, which can take it back.
+    is_of_source: bool,
     /// The compiled schema, or why it does not compile: reported at the first call, so that `with` cannot fail.
     validator: Result<Arc<Validator>, String>,
 }
@@ -59,8 +62,32 @@ impl ToolSet {
     #[must_use]
     pub fn with(mut self, tool: Arc<dyn Tool>) -> Self {
         let validator = jsonschema::validator_for(tool.schema()).map(Arc::new).map_err(|error| error.to_string());
-        self.entries.insert(tool.name().to_owned(), Entry { tool, validator });
+        self.entries.insert(tool.name().to_owned(), Entry { tool, is_of_source: false, validator });
         self
+    }
+
+    /// Adds the tools of a source, as they are now; [`Self::current`] has them as they are then. A tool of the set is not
+    /// replaced by one of a source.
+    #[must_use]
+    pub fn with_source(mut self, source: Arc<dyn ToolSource>) -> Self {
+        self.sources.push(source);
+        self.current()
+    }
+
+    /// The set with the tools of its sources as they are now. An agent asks for it before each answer of its model.
+    #[must_use]
+    pub fn current(&self) -> Self {
+        let mut current = self.clone();
+        if self.sources.is_empty() {
+            return current;
+        }
+        current.entries.retain(|_, entry| !entry.is_of_source);
+        for source in &self.sources {
+            for (name, entry) in source.tools().entries {
+                current.entries.entry(name).or_insert(Entry { is_of_source: true, ..entry });
+            }
+        }
+        current
     }
 
     /// A set of only these tools.
@@ -72,7 +99,7 @@ impl ToolSet {
         for name in names {
             entries.insert((*name).to_owned(), self.entry(name)?.clone());
         }
-        Ok(Self { entries })
+        Ok(Self { entries, sources: Vec::new() })
     }
 
     /// The tool of this name.
@@ -112,7 +139,7 @@ impl ToolSet {
     }
 
     fn checked(&self, name: &str, arguments: Value) -> Result<(&Arc<dyn Tool>, Value), ToolError> {
-        let Entry { tool, validator } = self.entry(name)?;
+        let Entry { tool, validator, .. } = self.entry(name)?;
         let validator = validator
             .as_ref()
             .map_err(|error| ToolError::Internal(format!("the schema of tool `{name}` is not valid: {error}")))?;

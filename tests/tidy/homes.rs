@@ -31,6 +31,7 @@ pub(crate) const HOMES: &[(&str, &[&str])] = &[
     ("opentelemetry_sdk", &["examples/telemetry.rs"]),
     ("petgraph", &["orkestra-core/src/model/graph.rs"]),
     ("regex_syntax", &["orkestra-tools/src/tools/grep/pattern.rs"]),
+    ("rmcp", &["orkestra-tools/src/mcp"]),
     ("scraper", &["orkestra-tools/src/web"]),
     ("seccompiler", &["orkestra-tools/src/sandbox/local/syscalls.rs"]),
     ("sled", &["orkestra-store/src/sled", "benches/"]),

@@ -8,6 +8,7 @@
 //! ```
 //! The decision is part of a step's result, so a policy that changes while a run waits changes nothing that was decided.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use orkestra_core::prelude::{Context, FailureKind, TaskResult};
@@ -28,6 +29,8 @@ const QUESTION_CHARACTERS_MAX: u32 = 4_000;
 const CHOICES_MAX: u32 = 12;
 /// The answers that consent. Everything else refuses.
 const CONSENTING: [&str; 8] = ["allow", "allowed", "approve", "approved", "yes", "y", "ok", "true"];
+/// The answer that consents to one call where others consent to all of a run.
+const ALLOW_ONCE: &str = "allow once";
 /// Answers that refuse and say nothing else.
 const REFUSING: [&str; 6] = ["deny", "denied", "no", "n", "false", ""];
 
@@ -81,15 +84,82 @@ impl TypedTool for AskHuman {
 #[serde(rename_all = "snake_case")]
 pub(super) enum Waiting {
     /// A person's consent.
-    Consent(Decision),
+    Consent(Consent),
     /// A person's answer.
     Answer(Question),
 }
 
+/// What consent is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Consent {
+    #[serde(flatten)]
+    decision: Decision,
+    /// What the tool was when the question was asked. See [`Tool::fingerprint`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fingerprint: Option<String>,
+}
+
+impl Consent {
+    /// Why a call must not be made although a person consented: the tool has become another one since.
+    pub(super) fn is_outdated(&self, tools: &ToolSet, tool: &str) -> Option<String> {
+        let now = tools.get(tool).and_then(|tool| tool.fingerprint());
+        (self.fingerprint.as_deref() != now).then(|| {
+            format!(
+                "{tool} was not called: it has changed since the person who was asked consented to it. Read its description again \
+                 and call it again if it still does what you need; the person is asked again."
+            )
+        })
+    }
+
+    /// As a line of the file of what was consented to.
+    fn key(&self, tool: &str) -> Value {
+        json!({"tool": tool, "fingerprint": self.fingerprint, "rule": self.decision.rule})
+    }
+}
+
+/// What was consented to for the rest of a run: a file with a line for each. Losing it costs a question.
+#[derive(Debug, Clone)]
+pub(crate) struct Consents(PathBuf);
+
+impl Consents {
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    fn has(&self, key: &Value) -> bool {
+        let text = std::fs::read_to_string(&self.0).unwrap_or_default();
+        text.lines().any(|line| serde_json::from_str::<Value>(line).is_ok_and(|line| line == *key))
+    }
+
+    /// Keeps the consent. Called in the step that makes the call, before it: a crash repeats both or neither.
+    pub(super) fn keep(&self, tool: &str, consent: &Consent) {
+        let write = || -> std::io::Result<()> {
+            if let Some(directory) = self.0.parent() {
+                std::fs::create_dir_all(directory)?;
+            }
+            let mut file = std::fs::OpenOptions::new().append(true).create(true).open(&self.0)?;
+            // NOTE: a newline before it too, in case that a crash cut the last line.
+            std::io::Write::write_all(&mut file, format!("\n{}\n", consent.key(tool)).as_bytes())?;
+            file.sync_data()
+        };
+        if let Err(error) = write() {
+            tracing::warn!(%error, "cannot keep a person's consent; the question is asked again");
+        }
+    }
+}
+
+/// A person's consent to a call.
+#[derive(Clone, Copy)]
+pub(super) struct Consented<'a> {
+    pub(super) consent: &'a Consent,
+    /// Whether it holds for the rest of the run.
+    pub(super) for_run: bool,
+}
+
 /// What a person said.
-pub(super) enum Said {
+pub(super) enum Said<'a> {
     /// The call is to be made.
-    Consented,
+    Consented(Consented<'a>),
     /// What the model reads instead of a result, and whether it is an error.
     Told(String, bool),
 }
@@ -102,7 +172,7 @@ pub(super) enum Verdict {
 }
 
 /// Decides on a call. Calls with invalid arguments or of unknown tools are left to the tool set, which explains them.
-pub(super) fn judge(policy: &Policy, tools: &ToolSet, tool: &str, arguments: &Value) -> Verdict {
+pub(super) fn judge(policy: &Policy, tools: &ToolSet, consents: &Consents, tool: &str, arguments: &Value) -> Verdict {
     let Ok(arguments) = tools.validate(tool, arguments.clone()) else { return Verdict::Make };
     let decision = policy.decide(&PolicyRequest::call(tool, &arguments));
     let is_question = tool == ASK_HUMAN && decision.action <= Action::Ask;
@@ -111,8 +181,13 @@ pub(super) fn judge(policy: &Policy, tools: &ToolSet, tool: &str, arguments: &Va
         Verdict::Wait(Waiting::Answer(question))
     } else if decision.action == Action::Allow {
         Verdict::Make
-    } else if decision.action == Action::Ask {
-        Verdict::Wait(Waiting::Consent(decision))
+    } else if matches!(decision.action, Action::AskOnce | Action::Ask) {
+        let found = tools.get(tool);
+        let fingerprint = found.and_then(|found| found.fingerprint()).map(str::to_owned);
+        let is_once = decision.action == Action::AskOnce;
+        let consent = Consent { decision, fingerprint };
+        let is_known = found.is_some_and(|found| found.is_approved()) || consents.has(&consent.key(tool));
+        if is_once && is_known { Verdict::Make } else { Verdict::Wait(Waiting::Consent(consent)) }
     } else {
         // NOTE: also what a newer version may decide.
         Verdict::Refuse(denied(tool, &decision))
@@ -128,7 +203,7 @@ impl Waiting {
         shown: &Value,
         limit: Duration,
         secrets: &Secrets,
-    ) -> TaskResult<Said> {
+    ) -> TaskResult<Said<'_>> {
         let mut question = self.question(tool, shown);
         secrets.mask_json(&mut question);
         let answer = cx.ask::<Value>(question).timeout(limit).await;
@@ -145,21 +220,36 @@ impl Waiting {
         match self {
             Self::Answer(Question { question, choices }) if choices.is_empty() => json!(question),
             Self::Answer(Question { question, choices }) => json!({"text": question, "choices": choices}),
-            Self::Consent(decision) => json!({
-                "text": format!("may {tool} be called? {decision}"),
-                "choices": ["allow", "deny"],
-                "tool": tool,
-                "arguments": shown,
-                "rule": decision.rule,
-            }),
+            Self::Consent(Consent { decision, fingerprint }) => {
+                let mut question = json!({
+                    "text": format!("may {tool} be called? {decision}"),
+                    "choices": ["allow", "deny"],
+                    "tool": tool,
+                    "arguments": shown,
+                    "rule": decision.rule,
+                });
+                if decision.action == Action::AskOnce {
+                    let text = format!("may {tool} be called in this run, now and later? {decision}");
+                    (question["text"], question["choices"]) = (json!(text), json!(["allow", ALLOW_ONCE, "deny"]));
+                }
+                if let Some(fingerprint) = fingerprint {
+                    question["fingerprint"] = json!(fingerprint);
+                }
+                question
+            }
         }
     }
 
-    fn answered(&self, tool: &str, answer: &str) -> Said {
+    fn answered(&self, tool: &str, answer: &str) -> Said<'_> {
         match self {
             Self::Answer(_) => Said::Told(format!("The person answered: {answer}"), false),
-            Self::Consent(_) if CONSENTING.contains(&plain(answer).as_str()) => Said::Consented,
-            Self::Consent(decision) => {
+            Self::Consent(consent) if CONSENTING.contains(&plain(answer).as_str()) => {
+                Said::Consented(Consented { consent, for_run: consent.decision.action == Action::AskOnce })
+            }
+            Self::Consent(consent) if plain(answer) == ALLOW_ONCE => {
+                Said::Consented(Consented { consent, for_run: false })
+            }
+            Self::Consent(Consent { decision, .. }) => {
                 let note = if REFUSING.contains(&plain(answer).as_str()) {
                     "answered no".to_owned()
                 } else {
@@ -170,7 +260,7 @@ impl Waiting {
         }
     }
 
-    fn unanswered(&self, tool: &str, limit: Duration) -> Said {
+    fn unanswered(&self, tool: &str, limit: Duration) -> Said<'_> {
         let time = format!("Nobody answered within {} minutes", limit.as_secs().div_ceil(60).max(1));
         match self {
             Self::Answer(_) => Said::Told(
@@ -179,7 +269,9 @@ impl Waiting {
                 ),
                 true,
             ),
-            Self::Consent(decision) => Said::Told(not_called(tool, &format!("{decision}. {time}")), true),
+            Self::Consent(Consent { decision, .. }) => {
+                Said::Told(not_called(tool, &format!("{decision}. {time}")), true)
+            }
         }
     }
 }

@@ -29,15 +29,15 @@ mod tool_turn;
 use std::sync::Arc;
 
 use orkestra_core::prelude::{Context, TaskResult};
-use orkestra_tools::ToolSet;
+use orkestra_tools::{ToolSet, ToolSource};
 use serde_json::Value;
 
 use crate::{model::Model, validate::Validator, workplace::Workplaces};
 
 pub use brief::Brief;
 pub(crate) use condense::cut;
-pub(crate) use consent::ANSWER_TIME;
 pub use consent::ask_human;
+pub(crate) use consent::{ANSWER_TIME, Consents};
 pub(crate) use model_turn::task_error;
 pub use model_turn::{TOKENS_METER, USD_METER};
 pub use output::AgentOutput;
@@ -140,6 +140,14 @@ impl Agent {
         choose: impl Fn(&Context) -> TaskResult<ToolSet> + Send + Sync + 'static,
     ) -> Self {
         self.tools = Arc::new(choose);
+        self
+    }
+
+    /// Adds tools that can change while the agent works, such as those of MCP servers. See [`ToolSet::with_source`].
+    #[must_use]
+    pub fn with_tool_source(mut self, source: Arc<dyn ToolSource>) -> Self {
+        let choose = self.tools;
+        self.tools = Arc::new(move |cx| Ok(choose(cx)?.with_source(Arc::clone(&source))));
         self
     }
 

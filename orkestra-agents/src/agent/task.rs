@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use orkestra_core::prelude::{Context, FailureKind, Task, TaskError, TaskResult};
-use orkestra_tools::{Network, ToolSet, egress::HostUse};
+use orkestra_tools::{Network, Tool, ToolSet, egress::HostUse};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -157,7 +157,8 @@ impl Attempt<'_> {
             debug_info: detail.as_ref().filter(|detail| detail.get("error_type").is_some()),
             failure: failure.map(|failure| failure.message.as_str()),
         };
-        let tools: Vec<&str> = self.tools.iter().map(|tool| tool.name()).collect();
+        let current = self.tools.current();
+        let tools: Vec<&str> = current.iter().map(|tool| tool.name()).collect();
         let checks = self.agent.validator.as_ref().map(|validator| validator.checks());
         let system = prompt::system(&self.agent.role, &self.agent.duty, &tools, checks, self.workplace.spec());
         Ok(mask::messages(self.workplace.secrets(), vec![system, prompt::first(&opening)]))
@@ -190,20 +191,22 @@ impl Attempt<'_> {
 
     /// Calls the model and its tools in turn, until the agent is done or is stopped.
     async fn converse(&self, model: &Arc<dyn Model>, talk: &mut Talk) -> TaskResult<Finish> {
-        let tools = definitions(self.tools);
         let mut empty = 0;
         let mut words_only = false;
         for turn in 1..=self.agent.turns_max {
             let key = self.key(&format!("turn-{turn}"));
             let call_log = self.agent.workplaces.call_log();
             let secrets = self.workplace.secrets();
+            // What the model chooses from is what its calls are judged and made by.
+            let current = self.tools.current();
+            let tools = definitions(&current);
             let turn = ModelTurn { cx: self.cx, model, tools: &tools, call_log, secrets, key: &key, words_only };
             let reply = turn.ask(talk).await?;
             let wants_tools_back = words_only && reply.message.text.trim_start().starts_with(CONTINUE);
             words_only = false;
             talk.push(Message::Assistant(reply.message.clone()));
             if !reply.message.tool_calls.is_empty() {
-                match self.use_tools(&key, &reply, talk).await? {
+                match self.use_tools(&key, &current, &reply, talk).await? {
                     Advice::GoOn => {}
                     Advice::Nudge(_) => words_only = true,
                     Advice::Stop(reason) => return Ok(Finish::Stopped(reason)),
@@ -231,9 +234,9 @@ impl Attempt<'_> {
     }
 
     /// Makes the calls of one answer. Returns what to do about an agent that repeats itself.
-    async fn use_tools(&self, key: &str, reply: &Reply, talk: &mut Talk) -> TaskResult<Advice> {
+    async fn use_tools(&self, key: &str, tools: &ToolSet, reply: &Reply, talk: &mut Talk) -> TaskResult<Advice> {
         let call_log = self.agent.workplaces.call_log();
-        let turn = ToolTurn { cx: self.cx, tools: self.tools, workplace: self.workplace, call_log };
+        let turn = ToolTurn { cx: self.cx, tools, workplace: self.workplace, call_log };
         let mut advice = Advice::GoOn;
         let mut is_idle = true;
         for (position, call) in reply.message.tool_calls.iter().enumerate() {
@@ -337,7 +340,7 @@ impl Attempt<'_> {
 }
 
 fn definitions(tools: &ToolSet) -> Vec<ToolDefinition> {
-    let definition = |tool: &Arc<dyn orkestra_tools::Tool>| ToolDefinition {
+    let definition = |tool: &Arc<dyn Tool>| ToolDefinition {
         name: tool.name().to_owned(),
         description: tool.description().to_owned(),
         schema: tool.schema().clone(),

@@ -11,7 +11,7 @@ use orkestra_tools::{Effect, SandboxError, ToolError, ToolScope, ToolSet};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    agent::consent::{self, Said, Verdict, Waiting},
+    agent::consent::{self, Consented, Said, Verdict, Waiting},
     agent::events::{self, ToolWatch, Voice},
     agent::{mask, pictures::Picture, prompt},
     call_log::{CallKey, CallLog},
@@ -60,13 +60,13 @@ pub(super) struct ToolTurn<'a> {
 impl ToolTurn<'_> {
     /// Makes the call, or returns its remembered result. Waits for a person if the call asks one, or the policy does.
     pub(super) async fn call(&self, key: &str, call: &ToolCall) -> TaskResult<ToolRecord> {
-        let record = self.step(key, call, false).await?;
+        let record = self.step(key, call, None).await?;
         let Some(waiting) = record.waits else { return Ok(record) };
         let shown = events::shown(&call.arguments.to_value());
         let (secrets, limit) = (self.workplace.secrets(), self.workplace.answer_time());
         let cx = self.cx.scope(&format!("{key}/ask"))?;
         match waiting.ask(&cx, &call.name, &shown, limit, secrets).await? {
-            Said::Consented => self.step(&format!("{key}/allowed"), call, true).await,
+            Said::Consented(consented) => self.step(&format!("{key}/allowed"), call, Some(consented)).await,
             Said::Told(text, is_error) => {
                 self.told(&format!("{key}/told"), call, consent::record(text, is_error)).await
             }
@@ -74,7 +74,7 @@ impl ToolTurn<'_> {
     }
 
     /// Decides on the call and makes it, as one step.
-    async fn step(&self, key: &str, call: &ToolCall, has_consent: bool) -> TaskResult<ToolRecord> {
+    async fn step(&self, key: &str, call: &ToolCall, consented: Option<Consented<'_>>) -> TaskResult<ToolRecord> {
         let is_done_now = Arc::new(AtomicBool::new(false));
         let (run, node) = (self.cx.run_id().to_string(), self.cx.node().to_owned());
         let call_key = CallKey { run: &run, node: &node, step: key, call: &call.name };
@@ -82,7 +82,7 @@ impl ToolTurn<'_> {
             let is_done_now = Arc::clone(&is_done_now);
             async move {
                 self.call_log.start(call_key);
-                let made = self.really_call(call, has_consent).await;
+                let made = self.really_call(call, consented).await;
                 let record = made.map_err(|error| mask::error(self.workplace.secrets(), error))?;
                 is_done_now.store(true, Ordering::Relaxed);
                 Ok::<_, TaskError>(record)
@@ -124,14 +124,23 @@ impl ToolTurn<'_> {
         Voice::new(self.cx, self.workplace.secrets())
     }
 
-    async fn really_call(&self, call: &ToolCall, has_consent: bool) -> Result<ToolRecord, TaskError> {
+    async fn really_call(&self, call: &ToolCall, consented: Option<Consented<'_>>) -> Result<ToolRecord, TaskError> {
         let voice = self.voice();
-        if !has_consent {
+        if consented.is_none() {
             events::tool_call(&voice, &call.name, &call.arguments.to_value());
         }
-        let judge = |arguments| match has_consent {
-            true => Verdict::Make,
-            false => consent::judge(self.workplace.policy(), self.tools, &call.name, arguments),
+        let consents = self.workplace.consents();
+        let judge = |arguments| match consented {
+            Some(Consented { consent, for_run }) => match consent.is_outdated(self.tools, &call.name) {
+                Some(why) => Verdict::Refuse(why),
+                None => {
+                    if for_run {
+                        consents.keep(&call.name, consent);
+                    }
+                    Verdict::Make
+                }
+            },
+            None => consent::judge(self.workplace.policy(), self.tools, &consents, &call.name, arguments),
         };
         let record = match &call.arguments {
             Arguments::Valid(arguments) => match judge(arguments) {

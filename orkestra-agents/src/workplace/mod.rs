@@ -26,7 +26,11 @@ use orkestra_tools::{
 
 use tokio::sync::{OnceCell, mpsc};
 
-use crate::{Error, ErrorKind, agent::ANSWER_TIME, call_log::CallLog};
+use crate::{
+    Error, ErrorKind,
+    agent::{ANSWER_TIME, Consents},
+    call_log::CallLog,
+};
 
 pub(crate) use hosts::add as add_hosts;
 use lost_hosts::LostHosts;
@@ -305,6 +309,11 @@ impl Workplace {
 
     pub(crate) fn policy(&self) -> &Policy {
         &self.rules.policy
+    }
+
+    /// What people consented to for the rest of this run. No node's directory has this name.
+    pub(crate) fn consents(&self) -> Consents {
+        Consents::new(self.artifacts.join("%consents"))
     }
 
     pub(crate) fn answer_time(&self) -> Duration {

@@ -64,7 +64,7 @@ impl Process {
 }
 
 /// Waits for the question number `number`; returns its id and text.
-async fn question(run: &Run, number: usize) -> (Seq, Value) {
+pub(crate) async fn question(run: &Run, number: usize) -> (Seq, Value) {
     let mut events = run.events(Cursor::START);
     let mut seen = 0;
     while let Some(event) = events.next().await.expect("the store can be read") {

@@ -33,7 +33,7 @@ pub(crate) async fn perform(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Graph(arguments) => graph::perform(&arguments).await,
         Command::Cancel(arguments) => cancel::perform(&arguments).await,
         Command::Store(command) => store::perform(command).await,
-        Command::Tools(arguments) => tools::perform(&arguments),
+        Command::Tools(arguments) => tools::perform(&arguments).await,
     }
 }
 

@@ -54,21 +54,19 @@ pub(super) async fn resume(
     hidden: &Hidden,
     paused: Paused,
 ) -> Result<Exit, Failure> {
+    let mut choice = SandboxChoice::default();
     for (_, view) in &views {
         let job: Result<Job, _> = view.input.to();
         if job.is_ok_and(|job| job.sandbox.kind == SandboxKind::Local) {
             need_python("")?;
+            choice = SandboxChoice::Local;
         }
     }
     let ids: Vec<RunId> = views.iter().map(|(_, view)| view.id.clone()).collect();
     let store = place.leaving_all_but(&ids);
-    // NOTE: each run's journal holds its model and sandbox; these choices apply to new runs only, and there are none.
-    let setup = Setup {
-        model: ModelChoice::automatic(),
-        sandbox: SandboxChoice::default(),
-        runtime: None,
-        accepts_open_sockets: false,
-    };
+    // NOTE: each run's journal holds its model and sandbox; these choices apply to new runs, of which there are none, and to
+    // MCP servers.
+    let setup = Setup { model: ModelChoice::automatic(), sandbox: choice, runtime: None, accepts_open_sockets: false };
     let session = Session::start(place, store, setup, hidden).await?;
     let mut runs = Vec::new();
     for (from, view) in views {

@@ -1,7 +1,7 @@
 //! `aios run`: starts a run and shows it until it ends.
 
 use orkestra_agents::model::ModelChoice;
-use orkestra_agents::{Job, PipelineRequest, SandboxChoice, pipeline};
+use orkestra_agents::{Job, PipelineRequest, pipeline};
 use orkestra_core::prelude::{Cursor, Run};
 use orkestra_tools::egress::AllowedHost;
 
@@ -15,11 +15,7 @@ use crate::watch::Watched;
 
 pub(super) async fn perform(arguments: RunArguments) -> Result<Exit, Failure> {
     check(&arguments)?;
-    let (sandbox, runtime) = match arguments.sandbox.clone() {
-        None => (SandboxChoice::Automatic, None),
-        Some(Sandbox::Docker(runtime)) => (SandboxChoice::Docker, runtime),
-        Some(Sandbox::Local) => (SandboxChoice::Local, None),
-    };
+    let (sandbox, runtime) = Sandbox::choice(arguments.sandbox.clone());
     let ground = Ground::look(sandbox).await?;
     let place = Place::open().await?;
     let accepts_open_sockets = arguments.accept_open_sockets;

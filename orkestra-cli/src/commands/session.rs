@@ -9,11 +9,13 @@ use orkestra_agents::{Orkestra, OrkestraBuilder, SandboxChoice, egress_of_machin
 use orkestra_core::prelude::{Run, RunView};
 use orkestra_core::store::Store;
 use orkestra_tools::Secrets;
+use orkestra_tools::mcp::McpTools;
 
 use super::unwritable;
 use crate::answers::Answers;
 use crate::args::Hidden;
 use crate::exit::{Exit, Failure};
+use crate::mcp;
 use crate::place::Place;
 use crate::reader::Reader;
 use crate::screen::Screen;
@@ -35,6 +37,7 @@ pub(super) struct Session {
     pub(super) orkestra: Orkestra,
     stop: Stop,
     answers: Answers,
+    mcp: Option<McpTools>,
 }
 
 /// What new runs of a session have. Resumed runs have it in their journals.
@@ -66,6 +69,14 @@ impl Session {
             .chain(web::SEARCH_KEYS)
             .filter_map(|name| Some((name, std::env::var(name).ok()?)));
         let secrets = Secrets::new(known).map_err(|error| orkestra_agents::Error::usage(error.to_string()))?;
+        let mcp = match &hidden.servers.mcp {
+            Some(file) => Some(mcp::connect(file, &place.data, sandbox).await?),
+            None => None,
+        };
+        let secrets = match &mcp {
+            Some(mcp) => mcp.masking(&secrets).map_err(|error| orkestra_agents::Error::usage(error.to_string()))?,
+            None => secrets,
+        };
         let egress = egress_of_machine(&place.data, CACHE_NAMESPACE).with_advice(ADVICE);
         let mut builder = Orkestra::builder(&place.data).model(model).sandbox(sandbox).secrets(secrets).egress(egress);
         builder = runtime.into_iter().fold(builder, OrkestraBuilder::docker_runtime);
@@ -76,9 +87,12 @@ impl Session {
         if let Some(path) = &hidden.call_log {
             builder = builder.call_log(path);
         }
+        if let Some(mcp) = &mcp {
+            builder = builder.tool_source(Arc::new(mcp.clone()));
+        }
         let orkestra = builder.questions(has_answers).start(store).await?;
         let answers = if has_answers { Answers::listen() } else { Answers::none() };
-        Ok(Self { orkestra, stop, answers })
+        Ok(Self { orkestra, stop, answers, mcp })
     }
 
     /// Prints on stderr what does not confine the commands of a run, which a user should read before anything else.
@@ -129,6 +143,9 @@ impl Session {
             Err(error) => Err(unwritable(&error)),
         };
         self.orkestra.shutdown().await;
+        if let Some(mcp) = &self.mcp {
+            mcp.close().await;
+        }
         exit
     }
 

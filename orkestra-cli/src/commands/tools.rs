@@ -1,23 +1,50 @@
-//! `aios tools`: lists the tools of agents, from the code. Needs no store.
+//! `aios tools`: lists the tools of agents, from the code, and those of the MCP servers that are named. Needs no store.
 
-use orkestra_tools::{Effect, ToolReference, ToolSet};
+use orkestra_tools::mcp::McpTools;
+use orkestra_tools::{Effect, ToolReference, ToolSet, ToolSource as _};
 
 use super::print;
-use crate::args::ToolsArguments;
+use crate::args::{Sandbox, ToolsArguments};
 use crate::exit::{Exit, Failure};
+use crate::mcp;
 
 /// The width of a line of the description.
 const WIDTH: usize = 100;
 
-pub(super) fn perform(arguments: &ToolsArguments) -> Result<Exit, Failure> {
-    let tools = ToolSet::builtin().reference();
+pub(super) async fn perform(arguments: &ToolsArguments) -> Result<Exit, Failure> {
+    let mut tools = ToolSet::builtin().reference();
+    let mut approvals = String::new();
+    if let Some(file) = &arguments.servers.mcp {
+        let directory = tempfile::tempdir();
+        let directory = directory
+            .map_err(|error| Failure::failed(format!("cannot create a directory for the servers: {error}")))?;
+        let mcp = mcp::connect(file, directory.path(), Sandbox::choice(arguments.sandbox.clone()).0).await?;
+        tools.extend(mcp.tools().reference());
+        approvals = approvals_of(&mcp);
+        mcp.close().await;
+    }
     if arguments.json {
         let text = serde_json::to_string_pretty(&tools);
         let text = text.map_err(|error| Failure::failed(format!("cannot print the tools as JSON: {error}")))?;
         return print(&format!("{text}\n"));
     }
-    let text: Vec<String> = tools.iter().map(describe).collect();
+    let mut text: Vec<String> = tools.iter().map(describe).collect();
+    text.extend((!approvals.is_empty()).then_some(approvals));
     print(&text.join("\n"))
+}
+
+/// What an operator adds to the configuration of a server to consent to its tools as they are now.
+fn approvals_of(mcp: &McpTools) -> String {
+    let mut text = String::new();
+    for (server, tools) in mcp.fingerprints() {
+        let pairs: Vec<String> =
+            tools.iter().map(|(tool, fingerprint)| format!("{tool:?} = {fingerprint:?}")).collect();
+        text.push_str(&format!(
+            "To approve the tools of {server} as they are: approved = {{ {} }}\n",
+            pairs.join(", ")
+        ));
+    }
+    text
 }
 
 fn describe(tool: &ToolReference) -> String {

@@ -10,13 +10,14 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// The environment variables that could change the result of a test.
-const REMOVED_VARIABLES: [&str; 20] = [
+const REMOVED_VARIABLES: [&str; 21] = [
     "PLAYWRIGHT_ENABLED",
     "SEARXNG_URL",
     "BRAVE_API_KEY",
     "TAVILY_API_KEY",
     "AIOS_API_URL",
     "AIOS_API_KEY",
+    "AIOS_MCP",
     "DASHSCOPE_API_KEY",
     "OPENAI_API_KEY",
     "OPENAI_BASE_URL",

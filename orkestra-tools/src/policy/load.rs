@@ -72,6 +72,11 @@ fn rule(spec: &RuleSpec) -> Result<Rule, String> {
     if !arguments.0.is_empty() && (command.0.is_empty() || *action == Action::Allow) {
         return Err("`arguments` narrow a `command` that is asked about or denied; leave them out".to_owned());
     }
+    if *action == Action::AskOnce && !(command.0.is_empty() && path.0.is_empty() && host.0.is_empty()) {
+        return Err(
+            "`ask_once` is for rules with a `tool` alone, because consent holds for the tool; use `ask`".to_owned()
+        );
+    }
     let subject = match (command.0.as_slice(), path.0.as_slice(), host.0.as_slice()) {
         ([], [], []) if tool.0.is_empty() => return Err("it has no `tool`, `command`, `path` or `host`".to_owned()),
         ([], [], []) => Subject::Tool,
@@ -144,7 +149,7 @@ fn matches(rule: &Rule, spec: &RuleSpec, example: &str) -> bool {
             // Every command must be allowed, one is enough to be asked about or denied.
             match rule.action {
                 Action::Allow => parts.chain(unclear).min(),
-                Action::Ask | Action::Deny => parts.chain(unclear).max(),
+                Action::AskOnce | Action::Ask | Action::Deny => parts.chain(unclear).max(),
             }
             .unwrap_or(Match::No)
         }

@@ -43,7 +43,9 @@ const DEFAULT: &str = include_str!("default.toml");
 pub enum Action {
     /// The call is made.
     Allow,
-    /// A person decides.
+    /// A person decides on the first call of the tool in a run; consent holds for the rest of it, while the tool is what it was.
+    AskOnce,
+    /// A person decides on each call.
     Ask,
     /// The call is refused.
     Deny,
@@ -270,6 +272,7 @@ impl fmt::Display for Decision {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verb = match self.action {
             Action::Allow => "allows",
+            Action::AskOnce => "asks once about",
             Action::Ask => "asks about",
             Action::Deny => "denies",
         };

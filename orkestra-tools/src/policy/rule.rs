@@ -48,7 +48,7 @@ impl Rule {
         match &self.subject {
             Subject::Command { prefixes, arguments } if self.is_for(tool) => match self.action {
                 Action::Allow => Match::of(!redefines && prefixes.iter().any(|prefix| is_exactly(part, prefix))),
-                Action::Ask | Action::Deny => {
+                Action::AskOnce | Action::Ask | Action::Deny => {
                     prefixes.iter().map(|prefix| begins(part, prefix, arguments)).max().unwrap_or(Match::No)
                 }
             },

@@ -13,7 +13,7 @@ pub struct PolicySpec {
     #[serde(default = "allow")]
     pub default: Action,
     /// What holds for a tool of an MCP server (`server__tool`) where no rule matches.
-    #[serde(default = "ask")]
+    #[serde(default = "ask_once")]
     pub default_mcp: Action,
     /// The rules. Their order does not matter: the strictest that matches wins.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -55,9 +55,9 @@ pub struct RuleSpec {
 }
 
 impl Default for PolicySpec {
-    /// No rules: everything is allowed, and tools of MCP servers are asked about.
+    /// No rules: everything is allowed, and tools of MCP servers are asked about once.
     fn default() -> Self {
-        Self { default: allow(), default_mcp: ask(), rules: Vec::new() }
+        Self { default: allow(), default_mcp: ask_once(), rules: Vec::new() }
     }
 }
 
@@ -108,6 +108,6 @@ const fn allow() -> Action {
     Action::Allow
 }
 
-const fn ask() -> Action {
-    Action::Ask
+const fn ask_once() -> Action {
+    Action::AskOnce
 }

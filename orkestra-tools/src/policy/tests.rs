@@ -35,7 +35,7 @@ fn the_built_in_policy_is_valid_and_decides_as_its_table_says() {
     }
     let tool = |name: &str| policy.decide(&PolicyRequest::call(name, &json!({}))).action;
     assert_eq!(tool("github_create_pr"), Action::Ask);
-    assert_eq!(tool("files__read"), Action::Ask, "tools of MCP servers");
+    assert_eq!(tool("files__read"), Action::AskOnce, "tools of MCP servers");
     assert_eq!(tool("write_file"), Action::Allow);
 }
 
@@ -260,6 +260,39 @@ fn an_allowed_command_allows_nothing_else() {
     ] {
         assert_eq!(command(&policy, line).action, Action::Ask, "{line}");
     }
+}
+
+#[test]
+fn asking_once_is_for_tools_and_weaker_than_asking() {
+    let text = r#"
+        [[rules]]
+        name = "once"
+        action = "ask_once"
+        tool = ["files__*", "run_command"]
+        examples = ["files__read"]
+        [[rules]]
+        name = "each"
+        action = "ask"
+        tool = "files__delete_*"
+        examples = ["files__delete_all"]
+        [[rules]]
+        name = "push"
+        action = "ask"
+        command = "git push"
+        examples = ["git push"]
+    "#;
+    let policy = Policy::from_toml(text).expect("it is valid");
+    let decide = |tool: &str, arguments: Value| policy.decide(&PolicyRequest::call(tool, &arguments));
+    let decision = decide("files__read", json!({}));
+    assert_eq!(decision.action, Action::AskOnce);
+    assert_eq!(decision.to_string(), "the rule `once` asks once about `files__read`");
+    assert_eq!(decide("files__delete_all", json!({})).action, Action::Ask);
+    assert_eq!(decide("run_command", json!({"command": "ls; rm a"})).action, Action::AskOnce);
+    assert_eq!(decide("run_command", json!({"command": "ls; git push"})).action, Action::Ask);
+    assert_eq!(decide("write_file", json!({"path": "a"})).action, Action::Allow);
+    let wrong = text.replace("action = \"ask\"\n        command", "action = \"ask_once\"\n        command");
+    let error = Policy::from_toml(&wrong).expect_err("a rule about a command");
+    assert!(error.to_string().contains("`ask_once` is for rules with a `tool` alone"), "{error}");
 }
 
 #[test]

@@ -371,7 +371,7 @@ async fn blocking<T: Send + 'static>(
 }
 
 /// A hash of these parts, sixteen hexadecimal digits.
-fn hash(parts: &[&[u8]]) -> String {
+pub(crate) fn hash(parts: &[&[u8]]) -> String {
     use std::fmt::Write as _;
 
     use sha2::Digest as _;

@@ -21,7 +21,7 @@ mod policy;
 mod reach;
 mod search;
 mod tools;
-mod untrusted;
+pub(crate) mod untrusted;
 
 pub use address::AddressKind;
 pub use browser::{Browser, BrowserError, BrowserSession, HttpBrowser, PageView};

@@ -6,6 +6,8 @@ mod docker;
 mod egress;
 mod escape;
 mod local;
+#[cfg(feature = "mcp")]
+mod mcp;
 mod patch;
 mod pipes;
 mod policy;

@@ -9,7 +9,7 @@ use std::{
 use orkestra_core::prelude::{Engine, Store};
 use orkestra_tools::egress::EgressOptions;
 use orkestra_tools::web::SearchEngine;
-use orkestra_tools::{Network, Secrets, policy::Policy};
+use orkestra_tools::{Network, Secrets, ToolSource, policy::Policy};
 
 use super::{Orkestra, engine_error, reap};
 use crate::pipeline::{
@@ -42,6 +42,7 @@ pub struct OrkestraBuilder {
     accepts_open_sockets: bool,
     lost_hosts_max: u32,
     kit: Kit,
+    sources: Vec<Arc<dyn ToolSource>>,
 }
 
 impl OrkestraBuilder {
@@ -59,6 +60,7 @@ impl OrkestraBuilder {
             accepts_open_sockets: false,
             lost_hosts_max: LOST_HOSTS_MAX,
             kit: Kit::default(),
+            sources: Vec::new(),
         }
     }
 
@@ -148,6 +150,13 @@ impl OrkestraBuilder {
         self
     }
 
+    /// Gives every agent the tools of this source, such as those of MCP servers (`orkestra_tools::mcp::McpTools`). They are the
+    /// operator's choice: never take one from a tenant, a repository or a model.
+    pub fn tool_source(mut self, source: Arc<dyn ToolSource>) -> Self {
+        self.sources.push(source);
+        self
+    }
+
     /// Adds a search engine, which is asked when those before it do not answer. DuckDuckGo is the first.
     pub fn search_engine(mut self, engine: Arc<dyn SearchEngine>) -> Self {
         self.kit.engines.push(engine);
@@ -186,6 +195,7 @@ impl OrkestraBuilder {
         let (workplaces, checks) = workplaces.with_checks();
         let desk = Desk::new(self.kit, &egress)?;
         for (name, agent) in agents(&models, &workplaces, &desk, self.changes)? {
+            let agent = self.sources.iter().cloned().fold(agent, Agent::with_tool_source);
             engine = engine.task(name, agent);
         }
         let engine = engine.start().await.map_err(|error| engine_error(&error))?;
