@@ -19,6 +19,7 @@ fn server() -> McpServer {
     McpServer::stdio("s", "x")
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the calls read better")]
 fn tool(name: &str, description: &str, schema: Value) -> Tool {
     serde_json::from_value(json!({"name": name, "description": description, "inputSchema": schema})).expect("a tool")
 }
@@ -215,6 +216,7 @@ async fn connected_within(
     Connection::open(connect(Box::new(near), &Secrets::default()), time).await
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the calls read better")]
 fn line(message: Value) -> Vec<u8> {
     format!("{message}\n").into_bytes()
 }
