@@ -99,7 +99,8 @@ struct Watch {
 
 impl Watch {
     fn new(place: &'static str, workspace: Workspace, limit: Usage, processes: Processes) -> Self {
-        let known = workspace.known_usage().filter(|known| known.is_whole);
+        // After a command was stopped, what is known is older than what it wrote until it ended.
+        let known = workspace.known_usage().filter(|known| known.is_whole && !known.usage.exceeds(limit));
         let allowed = known.map(|known| allowed(limit, known.usage));
         let begun = workspace.space();
         Self { place, workspace, limit, allowed, begun, processes, is_near: false }
