@@ -27,6 +27,9 @@ pub enum ToolError {
     /// The tool refused; the message says why and what to try. Nothing has changed.
     #[error("{0}")]
     Refused(String),
+    /// The tool did a part of its work; the message says what has changed, or that this is not known, and what to do.
+    #[error("{0}")]
+    Incomplete(String),
     /// The workspace refused a path or a size, or an I/O error occurred.
     #[error("{0}")]
     Workspace(#[from] WorkspaceError),
@@ -44,7 +47,7 @@ impl ToolError {
     #[must_use]
     pub fn is_for_model(&self) -> bool {
         match self {
-            Self::UnknownTool { .. } | Self::InvalidArguments { .. } | Self::Refused(_) => true,
+            Self::UnknownTool { .. } | Self::InvalidArguments { .. } | Self::Refused(_) | Self::Incomplete(_) => true,
             Self::Workspace(error) => error.is_for_model(),
             Self::Sandbox(error) => matches!(error, SandboxError::InvalidCommand(_) | SandboxError::Process(_)),
             Self::Internal(_) => false,

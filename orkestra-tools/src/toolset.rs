@@ -8,6 +8,7 @@ use jsonschema::Validator;
 use serde_json::Value;
 
 use crate::error::ToolError;
+use crate::git::{self, Github};
 use crate::scope::ToolScope;
 use crate::tool::{Tool, ToolOutput};
 use crate::web::WebTools;
@@ -53,6 +54,12 @@ impl ToolSet {
     #[must_use]
     pub fn with_web(self, web: &WebTools) -> Self {
         web.tools().into_iter().fold(self, Self::with)
+    }
+
+    /// Gives `github_create_pr` access to GitHub. Without it, the tool answers that `GITHUB_TOKEN` is not set.
+    #[must_use]
+    pub fn with_github(self, github: &Github) -> Self {
+        self.with(git::create_pr(Some(github.clone())))
     }
 
     /// Adds a tool, replacing one of the same name.

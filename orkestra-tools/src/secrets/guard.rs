@@ -131,6 +131,7 @@ impl Secrets {
                 ToolError::InvalidArguments { tool: self.masked(tool), message: self.masked(message) }
             }
             ToolError::Refused(text) => ToolError::Refused(self.masked(text)),
+            ToolError::Incomplete(text) => ToolError::Incomplete(self.masked(text)),
             ToolError::Internal(text) => ToolError::Internal(self.masked(text)),
             ToolError::Sandbox(error) => ToolError::Sandbox(self.sandbox_error(error)),
             ToolError::Workspace(error) => match self.rewritten(&error) {
