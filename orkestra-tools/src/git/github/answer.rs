@@ -87,9 +87,12 @@ fn again(response: &FetchResponse) -> String {
 mod tests {
     use super::*;
 
+    /// Status, headers, body, and what the error says.
+    type Row<'a> = (u16, &'a [(&'a str, &'a str)], &'a str, &'a str);
+
     #[test]
     fn each_status_says_the_next_step() {
-        let table: [(u16, &[(&str, &str)], &str, &str); 14] = [
+        let table: [Row<'_>; 14] = [
             (301, &[], "", "has moved"),
             (401, &[], r#"{"message": "Bad credentials"}"#, "new GITHUB_TOKEN"),
             (403, &[], r#"{"message": "Resource not accessible"}"#, "(403): Resource not accessible; ask the operator"),

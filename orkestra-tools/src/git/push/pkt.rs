@@ -61,9 +61,12 @@ mod tests {
     use super::Packet::{Data, Flush};
     use super::*;
 
+    /// Bytes, and their packets or what is wrong.
+    type Row<'a> = (&'a [u8], Result<Vec<Packet<'a>>, &'a str>);
+
     #[test]
     fn packets_are_read_strictly() {
-        let table: [(&[u8], Result<Vec<Packet<'_>>, &str>); 12] = [
+        let table: [Row<'_>; 12] = [
             (b"", Ok(vec![])),
             (b"0000", Ok(vec![Flush])),
             (b"0006a\n0000", Ok(vec![Data(b"a\n"), Flush])),

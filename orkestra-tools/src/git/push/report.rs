@@ -26,10 +26,10 @@ pub(super) fn read(bytes: &[u8], reference: &str, has_bands: bool) -> Result<Rep
             is_unpacked = true;
         } else if line.strip_prefix("ok ") == Some(reference) {
             outcome = Some(Report::Pushed);
-        } else if let Some((name, why)) = line.strip_prefix("ng ").and_then(|rest| rest.split_once(' ')) {
-            if name == reference {
-                outcome = Some(Report::Rejected(reason(why, &said)));
-            }
+        } else if let Some((name, why)) = line.strip_prefix("ng ").and_then(|rest| rest.split_once(' '))
+            && name == reference
+        {
+            outcome = Some(Report::Rejected(reason(why, &said)));
         }
     }
     outcome.filter(|_| is_unpacked).ok_or_else(|| "the report does not mention the branch".to_owned())

@@ -77,6 +77,28 @@ async fn no_program_that_a_repository_names_is_run() {
 }
 
 #[tokio::test]
+async fn no_program_of_a_repository_within_is_run() {
+    for agent in Agent::each("git-nested", &ToolSet::builtin()).await {
+        let make = "git init -q sub && cd sub && git -c user.name=a -c user.email=b commit -q --allow-empty -m x && \
+                    git config core.fsmonitor 'touch ../ran-fsmonitor; false' && mkdir -p .git/hooks && \
+                    printf '#!/bin/sh\n: >../ran-hook\n' >.git/hooks/post-index-change && chmod +x .git/hooks/post-index-change && \
+                    echo 1 >new";
+        agent.shell(make).await;
+        agent.status().await;
+        agent.ok("git_init", json!({})).await;
+        agent
+            .shell("cd sub && git -c core.fsmonitor=false -c user.name=a -c user.email=b commit -q --allow-empty -m y")
+            .await;
+        let status = agent.status().await;
+        assert!(status.text.contains(" M sub"), "its commit is another: {}", status.text);
+        assert_nothing_ran(&agent, "a repository within").await;
+        agent.shell("cd sub && git status >/dev/null; true").await;
+        assert_eq!(agent.shell("ls | grep ran-").await, "ran-fsmonitor", "the trap is real");
+        agent.scope.sandbox().close().await.expect("closed");
+    }
+}
+
+#[tokio::test]
 async fn a_git_of_the_workspace_or_of_the_home_directory_is_not_used() {
     for agent in Agent::each("git-path", &ToolSet::builtin()).await {
         let plant = "for d in . \"$HOME/.local/bin\" \"$HOME/bin\"; do mkdir -p $d && printf '#!/bin/sh\\n: >ran-git\\n' >$d/git && chmod +x $d/git; done; \
