@@ -328,6 +328,9 @@ pub const SECRET_BYTES_MAX: usize = 16 * 1024;
 /// Secrets of one run. A run uses a handful; each has about ten forms that are searched for.
 pub const SECRETS_MAX: usize = 256;
 
+/// Texts of one call that are judged as possible paths, where a tool does not say which are. A call with more is one with data.
+pub const POLICY_GUESSES_MAX: usize = 256;
+
 /// Rules of a policy. Each part of a command line is matched against each rule.
 pub const POLICY_RULES_MAX: usize = 500;
 

@@ -10,6 +10,7 @@ mod list;
 mod name;
 mod owner;
 mod path;
+mod target;
 mod walk;
 mod write;
 

@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_names_that_github_has_pass() {
+    fn only_branches_that_github_has_pass() {
         let branches_good = ["main", "feature/login", "fix-1.2", "a@b", "user/x_y", "v1", "a=b,c+d#1%2"];
         let branches_bad = [
             "",
@@ -168,6 +168,10 @@ mod tests {
             let error = check_branch(name).expect_err(name);
             assert!(!error.chars().any(char::is_control) && error.len() < 250, "{error:?}");
         }
+    }
+
+    #[test]
+    fn only_owners_and_repositories_that_github_has_pass() {
         for name in ["octocat", "a", "my-org", "0x", "jane_corp", &"x".repeat(39)] {
             assert_eq!(check_owner(name), Ok(()), "{name}");
         }

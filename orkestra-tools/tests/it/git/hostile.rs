@@ -93,7 +93,8 @@ async fn no_program_of_a_repository_within_is_run() {
         assert!(status.text.contains(" M sub"), "its commit is another: {}", status.text);
         assert_nothing_ran(&agent, "a repository within").await;
         agent.shell("cd sub && git status >/dev/null; true").await;
-        assert_eq!(agent.shell("ls | grep ran-").await, "ran-fsmonitor", "the trap is real");
+        let ran = agent.shell("ls | grep ran-").await;
+        assert!(ran.contains("ran-fsmonitor"), "the trap is real: {ran}");
         agent.scope.sandbox().close().await.expect("closed");
     }
 }
