@@ -41,9 +41,11 @@ pub use git::{Github, GithubError};
 pub use reference::{ParameterReference, ToolReference};
 pub use sandbox::docker::{DockerInfo, DockerOptions, DockerSandbox, Network};
 pub use sandbox::local::{LocalOptions, LocalSandbox};
-pub use sandbox::{Command, CommandResult, Confinement, ProcessStart, ProcessState, Sandbox, SandboxError};
+pub use sandbox::{
+    Command, CommandResult, Confinement, PipedCommand, ProcessStart, ProcessState, Sandbox, SandboxError,
+};
 pub use scope::{Happening, Observer, ToolScope, Unobserved};
 pub use secrets::{SecretStream, Secrets, SecretsError};
 pub use tool::{Effect, Tool, ToolOutput, TypedTool, typed};
 pub use toolset::ToolSet;
-pub use workspace::{FileEntry, Listing, Workspace, WorkspaceError};
+pub use workspace::{FileEntry, Listing, Workspace, WorkspaceError, parse_path};

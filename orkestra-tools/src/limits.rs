@@ -259,6 +259,16 @@ pub const PROCESS_TAIL_BYTES: usize = 16 * 1024;
 /// How long `start_process` waits for an early end: interpreters start within a second, and a port in use shows by then.
 pub const PROCESS_SETTLE: Duration = Duration::from_secs(1);
 
+/// Piped commands of one sandbox that run at the same time: the servers of some tools, and a relay for each connection that a
+/// browser keeps open (six to a host).
+pub const PIPES_MAX: usize = 64;
+
+/// Bytes on their way between a piped command and its caller, in each direction; both wait when it is full.
+pub const PIPE_BUFFER_BYTES: usize = 64 * 1024;
+
+/// How long a piped command may go on after its input was closed: a server that speaks over it ends by itself then.
+pub const PIPE_GRACE: Duration = Duration::from_secs(3);
+
 /// Rounds of the search for the processes of a local command. Each kills all that it finds, and none that it found can fork,
 /// so a second one nearly always finds nothing; root's can fork, and a bomb of theirs takes dozens.
 pub(crate) const SWEEP_ROUNDS_MAX: u32 = 500;

@@ -67,7 +67,7 @@ pub(super) fn checks(work: &Work<'_>) -> Vec<Check> {
 fn parts(files: &[String], endings: &[&str]) -> impl Iterator<Item = Vec<String>> {
     let chosen: Vec<String> = files
         .iter()
-        .filter(|file| file.rsplit_once('.').is_some_and(|(_, ending)| endings.contains(&ending)))
+        .filter(|file| bare(file).rsplit_once('.').is_some_and(|(_, ending)| endings.contains(&ending)))
         .cloned()
         .collect();
     let parts: Vec<Vec<String>> = chosen.chunks(FILES_MAX).map(<[String]>::to_vec).collect();
@@ -76,8 +76,14 @@ fn parts(files: &[String], endings: &[&str]) -> impl Iterator<Item = Vec<String>
 
 /// Whether pytest looks for tests in this file.
 pub(super) fn is_python_test(path: &str) -> bool {
+    let path = bare(path);
     let name = path.rsplit('/').next().unwrap_or(path);
     name.strip_suffix(".py").is_some_and(|stem| stem.starts_with("test_") || stem.ends_with("_test"))
+}
+
+/// A shown path without the quotes around an unusual name.
+fn bare(path: &str) -> &str {
+    path.strip_prefix('"').and_then(|path| path.strip_suffix('"')).unwrap_or(path)
 }
 
 /// The folder of `path` when its name is `name`, outside of installed packages.
@@ -118,6 +124,13 @@ mod tests {
         let files = ["hello.py", "app.js", "readme.md", "latest_tester.py"];
         let found = check(Scope::Own, &files, &["hello.py", "app.js", "gone.py"]);
         assert_eq!(found, [Check::PythonSyntax(list(&["hello.py"])), Check::ScriptSyntax(list(&["app.js"]))]);
+    }
+
+    #[test]
+    fn unusual_names_are_files_like_others() {
+        let (test, code) = (r#""tests/test_\"a.py""#, r#""a\\b.py""#);
+        assert_eq!(check(Scope::Own, &[test], &[test]), [Check::Tests(list(&[test]))]);
+        assert_eq!(check(Scope::Own, &[code], &[code]), [Check::PythonSyntax(list(&[code]))]);
     }
 
     #[test]

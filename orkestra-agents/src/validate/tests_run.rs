@@ -3,9 +3,9 @@
 //!
 //! Old files cannot forge the report: it is written into a folder with a new name, which is removed afterwards.
 
-use std::time::Duration;
+use std::{os::unix::ffi::OsStrExt as _, path::Path, time::Duration};
 
-use orkestra_tools::{Command, CommandResult, Unobserved, WorkspaceError};
+use orkestra_tools::{Command, CommandResult, Unobserved, WorkspaceError, parse_path};
 use ulid::Ulid;
 
 use super::{Submission, ValidateError, blocking, junit};
@@ -87,11 +87,19 @@ async fn read_report(work: Submission<'_>, path: String) -> Result<Option<junit:
     }))
 }
 
-/// A path as one word of a shell command.
+/// A path, as listings show it, as one word of a shell command.
 pub(super) fn quote(path: &str) -> String {
     let plain = |one: char| one.is_ascii_alphanumeric() || "._-/".contains(one);
-    let path = if path.starts_with('-') { format!("./{path}") } else { path.to_owned() };
-    if path.chars().all(plain) { path } else { format!("'{}'", path.replace('\'', "'\\''")) }
+    let decoded = parse_path(path).unwrap_or_else(|_| path.into());
+    let path = if decoded.as_os_str().as_bytes().starts_with(b"-") { Path::new(".").join(decoded) } else { decoded };
+    match path.to_str() {
+        Some(text) if text.chars().all(plain) => text.to_owned(),
+        Some(text) => format!("'{}'", text.replace('\'', "'\\''")),
+        None => {
+            let octal: String = path.as_os_str().as_bytes().iter().map(|byte| format!("\\{byte:03o}")).collect();
+            format!("\"$(printf '{octal}')\"")
+        }
+    }
 }
 
 #[cfg(test)]
@@ -104,5 +112,7 @@ mod tests {
         assert_eq!(quote("a b; rm -rf *"), "'a b; rm -rf *'");
         assert_eq!(quote("it's"), "'it'\\''s'");
         assert_eq!(quote("-rf"), "./-rf");
+        assert_eq!(quote(r#""a\"b\\c\n.py""#), "'a\"b\\c\n.py'");
+        assert_eq!(quote(r#""a\377 b""#), r#""$(printf '\141\377\040\142')""#);
     }
 }

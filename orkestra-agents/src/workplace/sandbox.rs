@@ -8,7 +8,7 @@ use std::{
 use async_trait::async_trait;
 use orkestra_tools::{
     Command, CommandResult, Confinement, DockerOptions, DockerSandbox, LocalOptions, LocalSandbox, Observer,
-    ProcessStart, ProcessState, Sandbox, SandboxError, Workspace,
+    PipedCommand, ProcessStart, ProcessState, Sandbox, SandboxError, Workspace,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
@@ -112,6 +112,10 @@ impl Sandbox for LazySandbox {
 
     async fn stop_process(&self, owner: &str, id: &str) -> Result<ProcessState, SandboxError> {
         self.get().await?.stop_process(owner, id).await
+    }
+
+    async fn pipe(&self, command: Command) -> Result<PipedCommand, SandboxError> {
+        self.get().await?.pipe(command).await
     }
 
     async fn close(&self) -> Result<(), SandboxError> {

@@ -47,6 +47,23 @@ async fn passing_tests_are_counted_and_no_file_is_left_behind() {
 }
 
 #[tokio::test]
+async fn files_with_unusual_names_are_checked_like_others() {
+    for (name, content) in [
+        (r#""tests/test_a\"b.py""#, GOOD_TEST),
+        (r#""tests/test_it's $HOME.py""#, GOOD_TEST),
+        (r#""a\\b\n`x`.py""#, "x = 1\n"),
+        (r#""-rf\377 .py""#, "x = 1\n"),
+        ("\"caf\u{e9}\\033.js\"", "let x = 1;\n"),
+    ] {
+        let (verdict, _) = judge(&[(name, content)], CodeValidator::own_work()).await;
+        let Verdict::Passed { notes } = verdict else { panic!("{name}: {verdict:?}") };
+        assert!(notes[0].ends_with("1 tests passed") || notes[0].ends_with("fine"), "{name}: {notes:?}");
+        let broken = refused(&[(name, "def broken(:\n")]).await;
+        assert!(!broken.full_output.contains("No such file"), "{name}: {}", broken.full_output);
+    }
+}
+
+#[tokio::test]
 async fn a_file_that_the_objective_names_must_exist() {
     let wanted = ["hello.py".to_owned()];
     let elsewhere = [("main.py", "print('Hello, World!')\n")];

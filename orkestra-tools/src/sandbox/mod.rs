@@ -10,10 +10,13 @@ mod capture;
 pub(crate) mod docker;
 pub(crate) mod local;
 mod owner;
+mod pipe;
 mod process;
 
+pub use self::pipe::PipedCommand;
 pub use self::process::{ProcessStart, ProcessState};
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -86,6 +89,9 @@ pub struct Command {
     pub whole: Option<PathBuf>,
     /// What is masked in its output: in the result, the lines and the file.
     pub secrets: Secrets,
+    /// Variables of its environment, beside those that every command has. Every process of the sandbox that runs as the same user
+    /// can read them.
+    pub environment: BTreeMap<String, String>,
 }
 
 impl Command {
@@ -98,6 +104,7 @@ impl Command {
             timeout: COMMAND_TIMEOUT_DEFAULT,
             whole: None,
             secrets: Secrets::default(),
+            environment: BTreeMap::new(),
         }
     }
 
@@ -129,6 +136,13 @@ impl Command {
         self
     }
 
+    /// Sets a variable of its environment.
+    #[must_use]
+    pub fn with_environment(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.environment.insert(name.into(), value.into());
+        self
+    }
+
     /// The effective timeout.
     pub(crate) fn time(&self) -> Duration {
         self.timeout.min(COMMAND_TIMEOUT_MAX)
@@ -148,6 +162,9 @@ impl Command {
         if self.line.contains('\0') {
             return refuse("it contains a NUL character".to_owned());
         }
+        for (name, value) in &self.environment {
+            check_variable(name, value).map_err(SandboxError::InvalidCommand)?;
+        }
         let cwd = self.cwd.as_deref().unwrap_or(".");
         let clean = relative(cwd).map_err(|error| SandboxError::InvalidCommand(format!("cwd: {error}")))?;
         if !workspace.has_dir(&clean) {
@@ -155,6 +172,27 @@ impl Command {
         }
         Ok(clean)
     }
+}
+
+/// IMPORTANT: a variable must not replace what finds the processes of a command.
+fn check_variable(name: &str, value: &str) -> Result<(), String> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    let is_name = !name.is_empty() && name.bytes().all(is_plain) && !name.as_bytes()[0].is_ascii_digit();
+    if !is_name {
+        return Err(format!(
+            "the name of a variable must be letters, digits and `_`: {:?}",
+            name.escape_debug().to_string()
+        ));
+    }
+    if name.starts_with("ORKESTRA_") {
+        return Err(format!("the variable {name} is reserved; use another name"));
+    }
+    if value.contains('\0') || value.len() > COMMAND_BYTES_MAX {
+        return Err(format!(
+            "the value of {name} contains a NUL character or is longer than {COMMAND_BYTES_MAX} bytes"
+        ));
+    }
+    Ok(())
 }
 
 /// How a command ended.
@@ -245,6 +283,19 @@ pub trait Sandbox: Send + Sync {
     /// # Errors
     /// [`SandboxError::Process`] when the owner has no such process; [`SandboxError::Failed`] when it did not end.
     async fn stop_process(&self, owner: &str, id: &str) -> Result<ProcessState, SandboxError>;
+
+    /// Starts a command whose standard input and output are streams of the caller: a server that speaks a protocol over them. Its
+    /// timeout does not apply, and its output is neither masked nor capped. It runs until it ends, the returned handle is
+    /// dropped, or the sandbox is closed or dropped; after a crash of this process nothing of it is left running. A sandbox that
+    /// has no such commands answers [`SandboxError::Unavailable`].
+    ///
+    /// # Errors
+    /// [`SandboxError::InvalidCommand`] for the command; [`SandboxError::Process`] when
+    /// [`PIPES_MAX`](crate::limits::PIPES_MAX) of them run.
+    async fn pipe(&self, command: Command) -> Result<PipedCommand, SandboxError> {
+        let _ = command;
+        Err(SandboxError::Unavailable(format!("the sandbox `{}` has no piped commands", self.kind())))
+    }
 
     /// Copies a file of the host to a path in the workspace; returns its size in bytes.
     ///

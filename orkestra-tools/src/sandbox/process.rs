@@ -352,10 +352,10 @@ fn is_id(name: &str) -> bool {
 
 /// The end of a process's output.
 #[derive(Debug, Default)]
-struct Tail(Mutex<(VecDeque<u8>, u64)>);
+pub(super) struct Tail(Mutex<(VecDeque<u8>, u64)>);
 
 impl Tail {
-    fn text(&self) -> (String, u64) {
+    pub(super) fn text(&self) -> (String, u64) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let left_out = kept.1;
         (String::from_utf8_lossy(kept.0.make_contiguous()).into_owned(), left_out)

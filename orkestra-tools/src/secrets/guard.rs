@@ -9,7 +9,9 @@ use async_trait::async_trait;
 use super::Secrets;
 use crate::egress::HostUse;
 use crate::error::ToolError;
-use crate::sandbox::{Command, CommandResult, Confinement, ProcessStart, ProcessState, Sandbox, SandboxError};
+use crate::sandbox::{
+    Command, CommandResult, Confinement, PipedCommand, ProcessStart, ProcessState, Sandbox, SandboxError,
+};
 use crate::scope::{Happening, Observer};
 use crate::tool::ToolOutput;
 use crate::workspace::Workspace;
@@ -66,6 +68,11 @@ impl Sandbox for MaskedSandbox {
 
     async fn stop_process(&self, owner: &str, id: &str) -> Result<ProcessState, SandboxError> {
         self.state(self.inner.stop_process(owner, id).await)
+    }
+
+    async fn pipe(&self, command: Command) -> Result<PipedCommand, SandboxError> {
+        let command = command.with_secrets(self.secrets.clone());
+        self.inner.pipe(command).await.map_err(|error| self.secrets.sandbox_error(error))
     }
 
     async fn copy_in(&self, host: &Path, path: &str) -> Result<u64, SandboxError> {

@@ -24,7 +24,8 @@ use cap_std::ambient_authority;
 use cap_std::fs::{Dir, File, OpenOptions, OpenOptionsExt as _};
 
 pub use list::{FileEntry, Listing};
-pub(crate) use name::{parse as parse_path, show as show_path};
+pub use name::parse as parse_path;
+pub(crate) use name::show as show_path;
 pub(crate) use path::{escaped, relative, shown};
 pub(crate) use walk::{Found, Walked};
 pub(crate) use write::Change;

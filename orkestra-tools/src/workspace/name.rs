@@ -53,8 +53,16 @@ fn octal(text: &mut String, bytes: &[u8]) {
     }
 }
 
-/// The path that a text names. An error says what is wrong with the quoting.
-pub(crate) fn parse(text: &str) -> Result<PathBuf, String> {
+/// The path that a text names, as listings and tools show it: a path in double quotes is decoded, another one is taken as it is.
+///
+/// ```
+/// assert_eq!(orkestra_tools::parse_path("src/a.py"), Ok("src/a.py".into()));
+/// assert_eq!(orkestra_tools::parse_path(r#""a\nb""#), Ok("a\nb".into()));
+/// ```
+///
+/// # Errors
+/// What is wrong with the quoting.
+pub fn parse(text: &str) -> Result<PathBuf, String> {
     let Some(inside) = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
         return Ok(PathBuf::from(text));
     };

@@ -242,19 +242,6 @@ async fn the_registries_of_this_machine_work_and_the_second_run_is_faster() {
         seconds.push((pip.duration_ms + npm.duration_ms, pip.duration_ms, npm.duration_ms));
         println!("{name}: {:#?}", sandbox.hosts());
         if name == "second" {
-            for line in [
-                "time pip --version",
-                "time pip install --dry-run --ignore-installed fastapi pytest httpx | tail -1",
-                "python3 -m cProfile -o /tmp/prof -m pip install --ignore-installed fastapi pytest httpx >/dev/null; python3 -c 'import pstats; pstats.Stats(\"/tmp/prof\").sort_stats(\"cumtime\").print_stats(60)' | cut -c1-140",
-                "python3 -c 'import pstats; pstats.Stats(\"/tmp/prof\").sort_stats(\"tottime\").print_stats(25)' | cut -c1-140",
-            ] {
-                println!(
-                    "PROFILE {line}\n{}",
-                    run(&sandbox, &format!("bash -c \"{}\"", line.replace('\\', "\\\\").replace('"', "\\\"")))
-                        .await
-                        .output
-                );
-            }
             let apt = run(&sandbox, "apt-get update && cd /tmp && apt-get download hello && ls *.deb").await;
             assert_eq!(apt.exit_code, 0, "{}", apt.output);
             let tunnel = "import ssl, urllib.request as u; c = ssl._create_unverified_context(); \
@@ -265,6 +252,29 @@ async fn the_registries_of_this_machine_work_and_the_second_run_is_faster() {
         sandbox.close().await.expect("closed");
     }
     println!("all, pip, npm in ms: first {:?}, second {:?}", seconds[0], seconds[1]);
+}
+
+/// The image has no Rust; the cargo that builds this test is enough to download crates.
+#[tokio::test(flavor = "multi_thread")]
+async fn cargo_downloads_crates_through_its_mirror() {
+    let Some(options) = registries(of_this_machine()).await else { return };
+    let root = TempDir::new().expect("a temporary directory");
+    let sandbox = start(&options, "cargo", root.path()).await;
+    let cargo = Path::new(env!("CARGO"));
+    std::fs::copy(cargo, sandbox.workspace().path().join("cargo")).expect("cargo can be copied");
+    let manifest = "[package]\nname = \"p\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[dependencies]\nitoa = \"1\"\n";
+    sandbox.workspace().write("Cargo.toml", manifest.as_bytes()).expect("written");
+    sandbox.workspace().write("src/lib.rs", b"").expect("written");
+    let result = run(
+        &sandbox,
+        "CARGO_HOME=/tmp/c ./cargo vendor --respect-source-config vendored >/dev/null && ls vendored && ! grep 127.0.0.1 Cargo.lock",
+    )
+    .await;
+    println!("{}", result.output);
+    assert_eq!(result.exit_code, 0, "{}", result.output);
+    assert!(result.output.contains("\nitoa\n"), "{}", result.output);
+    println!("{:#?}", sandbox.hosts());
+    sandbox.close().await.expect("closed");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,6 +8,7 @@ mod escape;
 mod git;
 mod local;
 mod patch;
+mod pipes;
 mod policy;
 mod processes;
 mod reference;

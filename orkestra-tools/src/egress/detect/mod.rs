@@ -164,7 +164,7 @@ impl Finder<'_> {
                 self.found.certificates.push(text.into_bytes());
             }
             Ok(Some(_)) => {}
-            Ok(None) => self.problem(format!("there is no file of certificates at {path}")),
+            Ok(None) => self.problem(format!("the file of certificates {path} was not found; correct the path in the configuration")),
             Err(reason) => self.problem(format!("the certificates in {path} were ignored: {reason}")),
         }
     }

@@ -1,17 +1,20 @@
 //! Mirrors: what is fetched, what is kept, and what is not.
 
+use std::collections::HashMap;
+
 use sha2::Digest as _;
 
 use super::support::{Origin, ask, get, send};
 use crate::egress::digest::hex;
-use crate::egress::{CachePlace, Ecosystem};
+use crate::egress::upstream::Names;
+use crate::egress::{AllowedHost, CachePlace, Ecosystem, EgressOptions, EgressProxy, Registry};
 
 fn sha256(text: &str) -> String {
     hex(&sha2::Sha256::digest(text))
 }
 
 /// A page with one file, of these bytes by its digest, and the path of the file on the proxy.
-async fn page_with_file(origin: &Origin, proxy: &crate::egress::EgressProxy, content: &str) -> String {
+async fn page_with_file(origin: &Origin, proxy: &EgressProxy, content: &str) -> String {
     let page = format!("<a href=\"/files/x-1.whl#sha256={}\">x</a>", sha256(content));
     origin.answer("/base/x/", "Content-Type: text/html\r\n", &page);
     let page = get(proxy, "/pip/simple/x/").await.text();
@@ -209,4 +212,52 @@ async fn crates_come_from_where_the_index_says_and_are_compared_with_their_check
     let wrong = get(&proxy, &format!("/cargo/_dl/serde/1.0.0/{}", sha256("other"))).await;
     assert!(wrong.body.len() < "crate".len(), "{wrong:?}");
     assert_eq!(get(&proxy, "/cargo/_dl/..%2f..%2fme/1.0.0/00").await.status, 404);
+}
+
+/// The test's registry plays the operator's proxy, which alone knows the name of the real one.
+#[tokio::test]
+async fn the_operators_own_proxy_gets_every_request_for_a_registry_and_looks_up_its_name() {
+    let operator = Origin::start().await;
+    let registry = Registry::new(Ecosystem::Npm, "http://u:secret@registry.internal.test/base/").expect("valid");
+    let options = EgressOptions::default()
+        .with_registries(vec![registry])
+        .with_proxy(format!("http://operator:word@{}", operator.address))
+        .with_allowed(AllowedHost::new("person.test").expect("valid"));
+    let names = Names::Fixed(HashMap::from([("person.test".to_owned(), vec![operator.address.ip()])]));
+    let proxy = EgressProxy::start_with(options, names).await.expect("started");
+    operator.answer("http://registry.internal.test/base/x", "Content-Type: application/json\r\n", "{\"name\":\"x\"}");
+    assert_eq!(get(&proxy, "/npm/x").await.text(), "{\"name\":\"x\"}");
+    let requests = operator.requests();
+    assert_eq!(requests.len(), 1, "{requests:?}");
+    let request = requests[0].to_ascii_lowercase();
+    // operator:word and u:secret
+    assert!(request.contains("proxy-authorization: basic b3blcmf0b3i6d29yza=="), "{request}");
+    assert!(request.contains("\r\nauthorization: basic dtpzzwnyzxq="), "{request}");
+
+    // Where a registry redirects is asked for through the proxy only when it is a registry's; other names are checked here.
+    let redirect =
+        |to: &str| format!("HTTP/1.1 302 Found\r\nConnection: close\r\nContent-Length: 0\r\nLocation: {to}\r\n\r\n");
+    for (to, expected) in [
+        ("https://169.254.169.254/latest/meta-data", "metadata"),
+        ("https://unknown.test/", "no address"),
+        ("http://other.internal.test/", "without https"),
+    ] {
+        operator.raw("http://registry.internal.test/base/y", redirect(to));
+        let answer = get(&proxy, "/npm/y").await;
+        assert!(answer.status == 502 && answer.text().contains(expected), "{to}: {answer:?}");
+    }
+    operator.requests();
+    // Tunnels do not use it.
+    let refused = ask(&proxy, "CONNECT", "person.test:443").await;
+    assert!(refused.text().contains("loopback"), "{refused:?}");
+    assert_eq!(operator.requests(), [""; 0]);
+
+    // An https registry is reached by CONNECT, and the proxy's own refusal is told.
+    let registry = Registry::new(Ecosystem::Npm, "https://registry.internal.test/base/").expect("valid");
+    let options =
+        EgressOptions::default().with_registries(vec![registry]).with_proxy(format!("http://{}", operator.address));
+    let proxy = EgressProxy::start_with(options, Names::Fixed(HashMap::new())).await.expect("started");
+    let answer = get(&proxy, "/npm/x").await;
+    assert_eq!(answer.status, 502, "{answer:?}");
+    assert!(operator.requests()[0].starts_with("CONNECT registry.internal.test:443 "));
 }

@@ -1,5 +1,7 @@
 //! Runs one command in the container, from exec to result, and ensures that no process of it survives.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -27,7 +29,7 @@ use crate::limits::{DRAIN, EGRESS_REFUSALS_SHOWN_MAX, MACHINERY_TIMEOUT};
 use crate::scope::Unobserved;
 
 /// How often the daemon is asked whether a command has ended.
-const POLL: Duration = Duration::from_millis(500);
+pub(super) const POLL: Duration = Duration::from_millis(500);
 
 pub(super) async fn run(
     shared: &Arc<Shared>,
@@ -42,8 +44,9 @@ pub(super) async fn run(
     let mark = format!("{}-{number}", shared.container.get(..12).unwrap_or(&shared.container));
     let directory = Path::new(WORKSPACE).join(cwd).to_string_lossy().into_owned();
     *shared.running.lock().await += 1;
-    let mut leftovers = Leftovers { shared: Arc::clone(shared), session: None, mark: mark.clone(), armed: true };
-    let mut exec = open(shared, &["sh", "-c", WRAPPER, "sh", &command.line, &mark], Some(directory)).await?;
+    let mut leftovers = Leftovers::new(shared, &mark);
+    let place = Place { directory: Some(directory), environment: Cow::Borrowed(&command.environment) };
+    let mut exec = open(shared, &["sh", "-c", WRAPPER, "sh", &command.line, &mark], place).await?;
     let mut capture = SessionReader { capture, line: Vec::new(), session: None };
     let ended = until.race(exec.pump(shared, &mut capture)).await;
     leftovers.session = capture.session.clone();
@@ -153,13 +156,13 @@ pub(super) async fn probe(shared: &Arc<Shared>) -> Result<(), SandboxError> {
     Err(SandboxError::Unavailable(what))
 }
 
-type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>;
+pub(super) type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>;
 
 /// A running exec.
-struct Exec {
-    id: String,
-    output: Output,
-    input: Pin<Box<dyn AsyncWrite + Send>>,
+pub(super) struct Exec {
+    pub(super) id: String,
+    pub(super) output: Output,
+    pub(super) input: Pin<Box<dyn AsyncWrite + Send>>,
 }
 
 impl Exec {
@@ -193,7 +196,7 @@ async fn drain(output: &mut Output, capture: &mut SessionReader<'_>) {
 }
 
 /// Waits for the exit code: the daemon may record it a moment after the output has ended.
-async fn exit_code(shared: &Shared, id: &str) -> Result<i32, SandboxError> {
+pub(super) async fn exit_code(shared: &Shared, id: &str) -> Result<i32, SandboxError> {
     let lost = |error: SandboxError| SandboxError::Lost(error.to_string());
     let deadline = Instant::now() + MACHINERY_TIMEOUT;
     while Instant::now() < deadline {
@@ -233,15 +236,19 @@ impl SessionReader<'_> {
 }
 
 /// The processes that a command may leave running. Killed once: at the end, or in the background when the future is dropped.
-struct Leftovers {
+pub(super) struct Leftovers {
     shared: Arc<Shared>,
-    session: Option<String>,
+    pub(super) session: Option<String>,
     mark: String,
     armed: bool,
 }
 
 impl Leftovers {
-    async fn sweep(&mut self) -> Result<(), SandboxError> {
+    pub(super) fn new(shared: &Arc<Shared>, mark: &str) -> Self {
+        Self { shared: Arc::clone(shared), session: None, mark: mark.to_owned(), armed: true }
+    }
+
+    pub(super) async fn sweep(&mut self) -> Result<(), SandboxError> {
         let swept = sweep(&self.shared, self.session.as_deref().unwrap_or(""), &self.mark).await;
         self.armed = false;
         swept
@@ -291,7 +298,7 @@ async fn sweep_locked(shared: &Arc<Shared>, line: &[&str]) -> Result<(), Sandbox
 /// Runs a short command of our own; returns its output and exit code.
 async fn internal_command(shared: &Arc<Shared>, line: &[&str]) -> Result<(String, i32), SandboxError> {
     let work = async {
-        let mut exec = open(shared, line, None).await?;
+        let mut exec = open(shared, line, Place::default()).await?;
         let mut capture = SessionReader {
             capture: Capture::new(&Unobserved, None, &crate::secrets::Secrets::default())?,
             line: Vec::new(),
@@ -305,15 +312,24 @@ async fn internal_command(shared: &Arc<Shared>, line: &[&str]) -> Result<(String
     done.unwrap_or_else(|_| Err(SandboxError::Failed("the container does not answer".to_owned())))
 }
 
+/// Where an exec starts: with the container's own directory and environment by default.
+#[derive(Default)]
+pub(super) struct Place<'command> {
+    pub(super) directory: Option<String>,
+    pub(super) environment: Cow<'command, BTreeMap<String, String>>,
+}
+
 /// Starts an exec, after starting the container if it was stopped (by a command that killed everything it could, the kernel's
 /// OOM killer, or an operator).
-async fn open(shared: &Arc<Shared>, line: &[&str], directory: Option<String>) -> Result<Exec, SandboxError> {
+pub(super) async fn open(shared: &Arc<Shared>, line: &[&str], place: Place<'_>) -> Result<Exec, SandboxError> {
+    let environment: Vec<String> = place.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let options = || CreateExecOptions {
         attach_stdin: Some(true),
         attach_stdout: Some(true),
         attach_stderr: Some(true),
         cmd: Some(line.iter().map(|word| (*word).to_owned()).collect::<Vec<String>>()),
-        working_dir: directory.clone(),
+        working_dir: place.directory.clone(),
+        env: (!environment.is_empty()).then(|| environment.clone()),
         ..Default::default()
     };
     let created = match shared.docker.create_exec(&shared.container, options()).await {

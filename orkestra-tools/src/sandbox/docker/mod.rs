@@ -11,6 +11,7 @@
 mod container;
 mod daemon;
 mod exec;
+mod piped;
 mod scripts;
 
 use std::path::Path;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
 use super::capture::Capture;
+use super::pipe::{PipedCommand, Pipes};
 use super::process::{ProcessStart, ProcessState, Processes, Until};
 use super::{Command, CommandResult, Confinement, Sandbox, SandboxError};
 use crate::egress::{EgressError, EgressOptions, EgressProxy, HostUse};
@@ -149,6 +151,7 @@ pub struct DockerSandbox {
     shared: Arc<Shared>,
     /// Stopped when this is dropped, although their tasks keep `shared` alive.
     processes: Processes,
+    pipes: Pipes,
 }
 
 struct Shared {
@@ -230,7 +233,7 @@ impl DockerSandbox {
             network,
             egress,
         };
-        let sandbox = Self { shared: Arc::new(shared), processes: Processes::default() };
+        let sandbox = Self { shared: Arc::new(shared), processes: Processes::default(), pipes: Pipes::default() };
         if let Err(error) = exec::probe(&sandbox.shared).await {
             let _ = sandbox.close().await;
             return Err(error);
@@ -321,6 +324,14 @@ impl Sandbox for DockerSandbox {
 
     async fn stop_process(&self, owner: &str, id: &str) -> Result<ProcessState, SandboxError> {
         self.processes.stop(owner, id).await
+    }
+
+    async fn pipe(&self, command: Command) -> Result<PipedCommand, SandboxError> {
+        self.check_open()?;
+        let cwd = command.check(&self.shared.workspace)?;
+        let (shared, secrets) = (Arc::clone(&self.shared), command.secrets.clone());
+        let run = move |ends, until| async move { piped::run(&shared, &command, &cwd, until, ends).await };
+        self.pipes.start(&secrets, run)
     }
 
     async fn close(&self) -> Result<(), SandboxError> {

@@ -16,6 +16,22 @@ kill -KILL "$watchdog" 2>/dev/null
 exit "$code"
 "#;
 
+/// As [`WRAPPER`], but the command reads what this wrapper reads, through a pipe in `/tmp`. When the input ends, the command has `$3`
+/// seconds to end by itself. The exit code 123 means that the pipe could not be made.
+pub(super) const WRAPPER_PIPED: &str = r#"
+exec 3<&0 </dev/null
+pipe=/tmp/.orkestra-pipe-$2
+rm -f "$pipe" && mkfifo "$pipe" || exit 123
+ORKESTRA_SANDBOX="$2" setsid sh -c 'echo "$$"; rm -f "$2"; exec sh -c "$1"' sh "$1" "$pipe" <"$pipe" 3<&- & child=$!
+( exec >"$pipe" 2>/dev/null; ORKESTRA_SANDBOX="$2" cat <&3; exec >/dev/null; ORKESTRA_SANDBOX="$2" sleep "$3"
+  while kill -0 "$child"; do kill -KILL "-$child"; done ) & watchdog=$!
+exec 3<&- >/dev/null 2>&1
+wait "$child"; code=$?
+kill -KILL "-$child" 2>/dev/null
+kill -KILL "$watchdog" 2>/dev/null
+exit "$code"
+"#;
+
 /// Kills session `$1` and every process with mark `$2`, and prints `clean` once a search finds no more of them. With `$3`, when
 /// no other command runs, it kills everything else too, whatever it did to its session and environment: all but this shell,
 /// the init, and its first child, which keeps the container running. That child has the lowest number after the init's: numbers

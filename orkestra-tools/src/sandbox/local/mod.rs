@@ -31,6 +31,7 @@ use self::confine::Confiner;
 use self::guardian::Guardian;
 use self::processes::Mark;
 use super::capture::Capture;
+use super::pipe::{PipedCommand, Pipes};
 use super::process::{ProcessStart, ProcessState, Processes, Until};
 use super::{Command, CommandResult, Confinement, Sandbox, SandboxError};
 use crate::limits::{SANDBOX_MEMORY_BYTES, SANDBOX_PROCESSES_MAX};
@@ -88,6 +89,7 @@ pub struct LocalSandbox {
     inner: Arc<Inner>,
     /// Stopped when this is dropped, although their tasks keep `inner` alive.
     processes: Processes,
+    pipes: Pipes,
 }
 
 #[derive(Debug)]
@@ -150,7 +152,7 @@ impl LocalSandbox {
             mark,
             cgroups,
         };
-        Ok(Self { inner: Arc::new(inner), processes: Processes::default() })
+        Ok(Self { inner: Arc::new(inner), processes: Processes::default(), pipes: Pipes::default() })
     }
 
     fn check_open(&self) -> Result<(), SandboxError> {
@@ -242,8 +244,17 @@ impl Sandbox for LocalSandbox {
         self.processes.stop(owner, id).await
     }
 
+    async fn pipe(&self, command: Command) -> Result<PipedCommand, SandboxError> {
+        self.check_open()?;
+        let cwd = command.check(&self.inner.workspace)?;
+        let (inner, secrets) = (Arc::clone(&self.inner), command.secrets.clone());
+        let run = move |ends, until| async move { run::run_piped(&inner, &command, &cwd, until, ends).await };
+        self.pipes.start(&secrets, run)
+    }
+
     async fn close(&self) -> Result<(), SandboxError> {
         self.inner.closed.store(true, Ordering::SeqCst);
+        self.pipes.stop_all();
         self.processes.stop_all().await;
         let inner = Arc::clone(&self.inner);
         super::blocking(move || {

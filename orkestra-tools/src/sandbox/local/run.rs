@@ -2,30 +2,37 @@
 //! session, its control group and every process with its mark.
 
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, kill_process_group, prlimit};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::Child;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, ReadHalf};
+use tokio::process::{Child, ChildStdin};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::super::capture::Capture;
+use super::super::pipe::PipeEnds;
 use super::super::process::{Ended, Until};
 use super::super::{Command, CommandResult, ENVIRONMENT, SandboxError, blocking};
 use super::Inner;
 use super::cgroup::CommandGroup;
 use super::processes::{self, MARK};
-use crate::limits::{DRAIN, SANDBOX_FILE_BYTES_MAX, SANDBOX_OPEN_FILES_MAX};
+use crate::limits::{DRAIN, PIPE_GRACE, SANDBOX_FILE_BYTES_MAX, SANDBOX_OPEN_FILES_MAX};
 
 /// Waits for "go" (limits, mark and control group are set by then) and becomes the command in a session of its own.
 const PROLOGUE: &str = r#"
 exec 3<&0 </dev/null
 read -r go <&3 || exit 125
 exec 3<&-
+exec "$@"
+"#;
+
+/// As [`PROLOGUE`], but the command gets what follows "go". `read` of a POSIX shell takes no byte beyond the line from a pipe.
+const PROLOGUE_PIPED: &str = r#"
+read -r go || exit 125
 exec "$@"
 "#;
 
@@ -41,19 +48,12 @@ pub(super) async fn run(
     let started = Instant::now();
     let number = inner.commands.fetch_add(1, Ordering::Relaxed);
     let mark = inner.mark.command(number);
-    let child = spawn(Arc::clone(inner), command.line.clone(), inner.workspace.path().join(cwd), mark).await?;
-    let mut running = Running::new(child, mark)?;
+    let start = Start { command: command.clone(), cwd: inner.workspace.path().join(cwd), mark, prologue: PROLOGUE };
+    let mut running = Running::new(spawn(Arc::clone(inner), start).await?, mark)?;
     running.release(inner, number).await?;
+    running.go = None;
     let ended = until.race(running.pump(&mut capture)).await;
-    running.tree.kill_session();
-    let tree = running.tree.group();
-    blocking(move || {
-        tree.kill();
-        processes::kill_command(mark);
-        Ok(())
-    })
-    .await?;
-    running.tree.armed = false;
+    running.kill().await?;
     let (exit_code, timed_out) = match ended {
         Ended::ByItself(status) => (exit_code(status.map_err(|error| SandboxError::Lost(error.to_string()))?), false),
         Ended::Killed { exit_code, timed_out } => (exit_code, timed_out),
@@ -69,14 +69,44 @@ pub(super) async fn run(
     })
 }
 
+/// As [`run`], with input and output in the hands of the caller. Returns the exit code.
+pub(super) async fn run_piped(
+    inner: &Arc<Inner>,
+    command: &Command,
+    cwd: &Path,
+    until: Until,
+    ends: PipeEnds,
+) -> Result<i32, SandboxError> {
+    let number = inner.commands.fetch_add(1, Ordering::Relaxed);
+    let mark = inner.mark.command(number);
+    let start =
+        Start { command: command.clone(), cwd: inner.workspace.path().join(cwd), mark, prologue: PROLOGUE_PIPED };
+    let mut running = Running::new(spawn(Arc::clone(inner), start).await?, mark)?;
+    running.release(inner, number).await?;
+    let ended = until.race(running.pump_piped(ends)).await;
+    running.kill().await?;
+    match ended {
+        Ended::ByItself(status) => Ok(exit_code(status.map_err(|error| SandboxError::Lost(error.to_string()))?)),
+        Ended::Killed { exit_code, .. } => Ok(exit_code),
+    }
+}
+
+/// What is spawned.
+struct Start {
+    command: Command,
+    cwd: PathBuf,
+    mark: u64,
+    prologue: &'static str,
+}
+
 /// Spawns the command from a new thread, which is confined and then ends.
-async fn spawn(inner: Arc<Inner>, line: String, cwd: std::path::PathBuf, mark: u64) -> Result<Child, SandboxError> {
+async fn spawn(inner: Arc<Inner>, start: Start) -> Result<Child, SandboxError> {
     let (sender, receiver) = oneshot::channel();
     let runtime = tokio::runtime::Handle::current();
     let work = move || {
         let _entered = runtime.enter();
         let child = inner.confiner.confine_this_thread().and_then(|()| {
-            let spawned = prepare(&inner, &line, &cwd, mark).spawn();
+            let spawned = prepare(&inner, &start).spawn();
             spawned.map_err(|error| SandboxError::Failed(format!("cannot start sh: {error}")))
         });
         // If the receiver is gone, the child is dropped, its pipe closes before "go", and it exits without doing anything.
@@ -87,18 +117,19 @@ async fn spawn(inner: Arc<Inner>, line: String, cwd: std::path::PathBuf, mark: u
     receiver.await.unwrap_or_else(|_| Err(SandboxError::Failed("the spawning thread panicked".to_owned())))
 }
 
-fn prepare(inner: &Inner, line: &str, cwd: &Path, mark: u64) -> tokio::process::Command {
+fn prepare(inner: &Inner, start: &Start) -> tokio::process::Command {
     let scratch = inner.scratch.path();
     let mut command = tokio::process::Command::new("/bin/sh");
-    command.args(["-c", PROLOGUE, "sh"]);
+    command.args(["-c", start.prologue, "sh"]);
     match inner.setsid {
         // NOTE: not in a process group of its own yet, because setsid(1) would fork for a group's leader.
         Some(setsid) => command.arg(setsid),
         None => command.process_group(0),
     };
-    command.args(["/bin/sh", "-c", line]).current_dir(cwd).env_clear().envs(ENVIRONMENT);
+    command.args(["/bin/sh", "-c", &start.command.line]).current_dir(&start.cwd).env_clear().envs(ENVIRONMENT);
     command.env("PATH", std::env::var_os("PATH").unwrap_or_else(|| PATH_DEFAULT.into()));
-    command.env("HOME", scratch.join("home")).env("TMPDIR", scratch.join("tmp")).env(MARK, format!("{mark:x}"));
+    command.env("HOME", scratch.join("home")).env("TMPDIR", scratch.join("tmp")).envs(&start.command.environment);
+    command.env(MARK, format!("{:x}", start.mark));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     command
 }
@@ -107,7 +138,8 @@ struct Running {
     /// Killed before the child is dropped: fields are dropped in order.
     tree: Tree,
     child: Child,
-    go: Option<tokio::process::ChildStdin>,
+    /// Its input: "go", and what follows.
+    go: Option<ChildStdin>,
     stdout: Stream,
     stderr: Stream,
 }
@@ -152,7 +184,6 @@ impl Running {
         }
         let go = self.go.as_mut().ok_or_else(|| SandboxError::Failed("no pipe to the command".to_owned()))?;
         let sent = go.write_all(b"go\n").await;
-        self.go = None;
         sent.map_err(|error| SandboxError::Failed(format!("the shell ended early: {error}")))
     }
 
@@ -173,6 +204,46 @@ impl Running {
         }
     }
 
+    /// Passes bytes in both directions until the command itself has exited. A caller that reads slowly slows the command down.
+    async fn pump_piped(&mut self, mut ends: PipeEnds) -> std::io::Result<ExitStatus> {
+        let feed = feed(ends.input, self.go.take());
+        tokio::pin!(feed);
+        let mut fed = false;
+        loop {
+            tokio::select! {
+                biased;
+                bytes = self.stdout.read() => {
+                    // When the caller no longer reads, its handle is gone, and the command is about to be stopped.
+                    let _ = ends.output.write_all(bytes).await;
+                }
+                bytes = self.stderr.read() => ends.stderr.push(bytes),
+                status = self.child.wait() => {
+                    self.tree.leader = None;
+                    ends.stderr.finish();
+                    return status;
+                }
+                () = &mut feed, if !fed => {
+                    fed = true;
+                    self.tree.kill_session();
+                }
+            }
+        }
+    }
+
+    /// Kills everything of the command.
+    async fn kill(&mut self) -> Result<(), SandboxError> {
+        self.tree.kill_session();
+        let (tree, mark) = (self.tree.group(), self.tree.mark);
+        blocking(move || {
+            tree.kill();
+            processes::kill_command(mark);
+            Ok(())
+        })
+        .await?;
+        self.tree.armed = false;
+        Ok(())
+    }
+
     /// Reads what is still in the pipes after the kill, for at most [`DRAIN`]: an escaped process may keep them open.
     async fn drain(&mut self, capture: &mut Capture<'_>) {
         let rest = async {
@@ -186,6 +257,17 @@ impl Running {
         let _ = tokio::time::timeout(DRAIN, rest).await;
         let _ = tokio::time::timeout(DRAIN, self.child.wait()).await;
     }
+}
+
+/// Passes on what the caller writes until it closes its side; then closes the command's input, and returns after
+/// [`PIPE_GRACE`]. A command that closes its input may go on.
+async fn feed(mut input: ReadHalf<DuplexStream>, to: Option<ChildStdin>) {
+    let Some(mut to) = to else { return std::future::pending().await };
+    if tokio::io::copy(&mut input, &mut to).await.is_err() {
+        return std::future::pending().await;
+    }
+    drop(to);
+    tokio::time::sleep(PIPE_GRACE).await;
 }
 
 /// One of the two output streams; reads are pending forever once it has ended.
