@@ -192,9 +192,6 @@ pub const GIT_COMMITS_SHOWN: usize = 5;
 /// Lines of git that are kept in memory, bytes together; the rest is cut, and the answer says so.
 pub const GIT_LINES_BYTES_MAX: usize = 1024 * 1024;
 
-/// An error of git in an answer, bytes.
-pub const GIT_ERROR_BYTES_MAX: usize = 500;
-
 /// Largest pack that is pushed, bytes; a larger one is refused. It is in memory; source code compresses to a tenth of this.
 pub const GIT_PACK_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
@@ -211,9 +208,6 @@ pub const GIT_REFS_MAX: usize = 50_000;
 /// that is a little too large does no harm.
 pub const GIT_HAVES_MAX: usize = 256;
 
-/// What a git server says to people about a push, bytes; the rest is cut.
-pub const GIT_REMOTE_TEXT_BYTES_MAX: usize = 1000;
-
 /// Time for sending a pack and for the report.
 pub const GIT_PUSH_TIMEOUT: Duration = Duration::from_secs(300);
 
@@ -222,9 +216,6 @@ pub const GITHUB_TITLE_CHARS_MAX: usize = 256;
 
 /// Longest body of a pull request, bytes: GitHub's own limit, of characters.
 pub const GITHUB_BODY_BYTES_MAX: usize = 64 * 1024;
-
-/// Largest answer of GitHub's API, bytes. A list of pull requests has about 20 KiB for each.
-pub const GITHUB_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// Largest file that `copy_in` and `copy_out` copy, bytes: artifacts such as a test report, not data sets. and `copy_out` copy, bytes: artifacts such as a test report, not data sets.
 pub const COPY_BYTES_MAX: u64 = 64 * 1024 * 1024;

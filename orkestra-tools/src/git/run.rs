@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::error::ToolError;
-use crate::limits::{GIT_ERROR_BYTES_MAX, GIT_LINES_BYTES_MAX, OUTPUT_LINE_BYTES_MAX, STREAM_LINES_MAX};
+use crate::limits::{GIT_LINES_BYTES_MAX, OUTPUT_LINE_BYTES_MAX, STREAM_LINES_MAX};
 use crate::sandbox::Command;
 use crate::scope::{Happening, Observer, ToolScope};
 use crate::web::one_line;
@@ -16,6 +16,9 @@ use crate::web::one_line;
 pub(super) const NAME: &str = "Orkestra agent";
 /// See [`NAME`]. The domain cannot exist (RFC 2606).
 pub(super) const EMAIL: &str = "agent@orkestra.invalid";
+
+/// An error of git in an answer, bytes.
+const GIT_ERROR_BYTES_MAX: usize = 500;
 
 /// Exit codes of the scripts, above those of git and below those of the shell.
 const NO_GIT: i32 = 96;

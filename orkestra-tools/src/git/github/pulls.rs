@@ -7,7 +7,6 @@ use url::Url;
 use super::answer::said;
 use super::{Github, Place};
 use crate::error::ToolError;
-use crate::limits::GITHUB_BYTES_MAX;
 use crate::web::{FetchRequest, FetchResponse, one_line};
 
 const CREATING: &str = "creating the pull request";
@@ -44,7 +43,7 @@ impl Github {
     /// The branch of the repository that is never pushed to.
     pub(super) async fn default_branch(&self, place: &Place) -> Result<String, ToolError> {
         const DOING: &str = "looking up the repository";
-        let request = FetchRequest::get(self.api_url(place, "")).with_bytes_max(GITHUB_BYTES_MAX);
+        let request = FetchRequest::get(self.api_url(place, ""));
         let response = self.api(request).await.map_err(|error| self.unreachable(DOING, &error))?;
         if response.status != 200 {
             return Err(self.refused(DOING, place, &response));
@@ -60,7 +59,7 @@ impl Github {
     /// Creates the pull request, or finds the one that there is.
     pub(super) async fn pull(&self, place: &Place, title: &str, body: &str) -> Result<Pull, ToolError> {
         let content = json!({"title": title, "body": body, "head": place.head, "base": place.base});
-        let request = FetchRequest::post_json(self.api_url(place, "/pulls"), &content).with_bytes_max(GITHUB_BYTES_MAX);
+        let request = FetchRequest::post_json(self.api_url(place, "/pulls"), &content);
         let response = self.api(request).await.map_err(|error| unknown(place, &error.to_string()))?;
         let said = said(&response).to_ascii_lowercase();
         match response.status {
@@ -91,7 +90,7 @@ impl Github {
         let mut url = Url::parse(&self.api_url(place, "/pulls")).map_err(|error| strange(&error.to_string()))?;
         let head = format!("{}:{}", place.owner, place.head);
         url.query_pairs_mut().extend_pairs([("state", "open"), ("head", &head), ("base", &place.base)]);
-        let request = FetchRequest::get(url.as_str()).with_bytes_max(GITHUB_BYTES_MAX);
+        let request = FetchRequest::get(url.as_str());
         let response = self.api(request).await.map_err(|error| strange(&error.to_string()))?;
         if response.status != 200 {
             return Err(pushed_only(place, &self.refused("looking up the pull request", place, &response).to_string()));

@@ -1,8 +1,10 @@
 //! What a server reports after a push. Pure.
 
 use super::pkt::{Packet, packets, text};
-use crate::limits::GIT_REMOTE_TEXT_BYTES_MAX;
 use crate::web::one_line;
+
+/// What a git server says to people about a push, bytes; the rest is cut.
+const GIT_REMOTE_TEXT_BYTES_MAX: usize = 1000;
 
 /// The outcome of a push, as the server reports it.
 #[derive(Debug, PartialEq, Eq)]

@@ -26,9 +26,7 @@ struct Agent {
 impl Agent {
     /// One agent for each sandbox that there is.
     async fn each(name: &str, tools: &ToolSet) -> Vec<Self> {
-        let root = TempDir::new().expect("a temporary directory");
-        let sandbox = local(&root.path().join("workspace")).await;
-        let mut agents = vec![Self::of(root, sandbox, tools)];
+        let mut agents = vec![Self::local(tools).await];
         if let Some(options) = docker_options().await {
             let root = TempDir::new().expect("a temporary directory");
             let sandbox = docker(options, &run_id(name), &root.path().join("workspace")).await;
@@ -41,6 +39,12 @@ impl Agent {
             }
         }
         agents
+    }
+
+    async fn local(tools: &ToolSet) -> Self {
+        let root = TempDir::new().expect("a temporary directory");
+        let sandbox = local(&root.path().join("workspace")).await;
+        Self::of(root, sandbox, tools)
     }
 
     fn of(root: TempDir, sandbox: Arc<dyn Sandbox>, tools: &ToolSet) -> Self {

@@ -183,7 +183,7 @@ async fn what_cannot_be_pushed_is_refused_with_the_next_step() {
 #[tokio::test]
 async fn each_answer_of_the_server_has_its_own_words() {
     let hub = Hub::start().await;
-    let agent = Agent::each("git-answers", &tools(&hub)).await.remove(0);
+    let agent = Agent::local(&tools(&hub)).await;
     begin(&agent, &hub, "feature").await;
     let echo = format!(r#"{{"message": "bad {TOKEN} \u001b[2J {BASIC}"}}"#);
     let advertised = "content-type: application/x-git-receive-pack-advertisement";
@@ -248,7 +248,7 @@ async fn each_answer_of_the_server_has_its_own_words() {
 #[tokio::test]
 async fn what_is_published_has_no_secrets_and_without_a_token_nothing_is() {
     let hub = Hub::start().await;
-    let mut agent = Agent::each("git-secrets", &tools(&hub)).await.remove(0);
+    let mut agent = Agent::local(&tools(&hub)).await;
     begin(&agent, &hub, "feature").await;
     agent.scope = agent.scope.with_secrets(Secrets::new([("MODEL_KEY", "sk-0123456789")]).expect("a secret"));
     let mut leaking = arguments("feature");
