@@ -12,6 +12,7 @@ mod answers;
 mod args;
 mod commands;
 mod exit;
+mod github;
 mod host;
 mod leaving;
 mod mcp;

@@ -27,7 +27,8 @@ pub enum ToolError {
     /// The tool refused; the message says why and what to try. Nothing has changed.
     #[error("{0}")]
     Refused(String),
-    /// The tool was called and failed, or how it ended is not known; the message says which. It may have changed something.
+    /// The tool was called and failed, did a part of its work, or how it ended is not known: it may have changed something. The
+    /// message says which, and what to do.
     #[error("{0}")]
     Failed(String),
     /// The workspace refused a path or a size, or an I/O error occurred.

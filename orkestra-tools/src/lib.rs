@@ -9,6 +9,7 @@
 //! - [`Workspace`] is a directory that paths cannot leave.
 //! - [`Sandbox`] runs commands: [`DockerSandbox`] (the default) and [`LocalSandbox`] (chosen explicitly). `docs/sandbox.md`
 //!   says what each confines and what not; a started sandbox reports it in [`Sandbox::confinement`].
+//! - [`Github`] lets `github_create_pr` push and open pull requests; `docs/git.md` says how git is used.
 //! - [`Secrets`] are masked in everything that comes out of a tool.
 //! - [`policy`] decides which calls are made, asked about or refused. It is data, and pure.
 //! - `mcp` has the tools of MCP servers, with the feature `mcp`.
@@ -26,6 +27,7 @@ pub mod web;
 mod arguments;
 mod artifacts;
 mod error;
+mod git;
 mod lines;
 mod nearest;
 mod reference;
@@ -38,6 +40,7 @@ mod toolset;
 mod workspace;
 
 pub use error::ToolError;
+pub use git::{Github, GithubError};
 pub use reference::{ParameterReference, ToolReference};
 pub use sandbox::docker::{DockerInfo, DockerOptions, DockerSandbox, Network};
 pub use sandbox::local::{LocalOptions, LocalSandbox};

@@ -207,7 +207,51 @@ pub const SEARCH_PAUSE: Duration = Duration::from_secs(5 * 60);
 /// Longest time for which a search engine is left alone, whatever it asks for.
 pub const SEARCH_PAUSE_MAX: Duration = Duration::from_secs(60 * 60);
 
-/// Largest file that `copy_in` and `copy_out` copy, bytes: artifacts such as a test report, not data sets.
+/// Time for one look at a repository by git, after which it is killed. A status of 100,000 files takes seconds; a FIFO in the place
+/// of a file that git reads takes for ever.
+pub const GIT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Time for adding and committing everything, or packing a push.
+pub const GIT_COMMIT_TIMEOUT: Duration = Duration::from_secs(180);
+
+/// Longest message of the first commit, bytes; a longer one is refused. A model writes a line.
+pub const GIT_MESSAGE_BYTES_MAX: usize = 8 * 1024;
+
+/// Changed files that `git_status` names; the rest is counted. About 2,000 tokens.
+pub const GIT_STATUS_ENTRIES_MAX: usize = 100;
+
+/// Commits that `git_status` shows.
+pub const GIT_COMMITS_SHOWN: usize = 5;
+
+/// Lines of git that are kept in memory, bytes together; the rest is cut, and the answer says so.
+pub const GIT_LINES_BYTES_MAX: usize = 1024 * 1024;
+
+/// Largest pack that is pushed, bytes; a larger one is refused. It is in memory; source code compresses to a tenth of this.
+pub const GIT_PACK_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Commits that prove that a push loses nothing, bytes. A commit has about 300.
+pub const GIT_PROOF_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Largest list of branches and tags that a git server may send, bytes; a longer one is refused.
+pub const GIT_REFS_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Branches of a git server; more are refused.
+pub const GIT_REFS_MAX: usize = 50_000;
+
+/// Commits of the server for which the sandbox is asked whether it has them. More would not fit into a command line, and a pack
+/// that is a little too large does no harm.
+pub const GIT_HAVES_MAX: usize = 256;
+
+/// Time for sending a pack and for the report.
+pub const GIT_PUSH_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Longest title of a pull request, characters: GitHub's own limit.
+pub const GITHUB_TITLE_CHARS_MAX: usize = 256;
+
+/// Longest body of a pull request, bytes: GitHub's own limit, of characters.
+pub const GITHUB_BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// Largest file that `copy_in` and `copy_out` copy, bytes: artifacts such as a test report, not data sets. and `copy_out` copy, bytes: artifacts such as a test report, not data sets.
 pub const COPY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Longest command line, bytes. Linux limits one argument to 128 KiB (`MAX_ARG_STRLEN`).
@@ -346,6 +390,9 @@ pub const SECRET_BYTES_MAX: usize = 16 * 1024;
 
 /// Secrets of one run. A run uses a handful; each has about ten forms that are searched for.
 pub const SECRETS_MAX: usize = 256;
+
+/// Texts of one call that are judged as possible paths, where a tool does not say which are. A call with more is one with data.
+pub const POLICY_GUESSES_MAX: usize = 256;
 
 /// Rules of a policy. Each part of a command line is matched against each rule.
 pub const POLICY_RULES_MAX: usize = 500;

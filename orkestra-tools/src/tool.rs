@@ -85,6 +85,12 @@ pub trait Tool: Send + Sync {
     fn limits(&self) -> Vec<String> {
         Vec::new()
     }
+    /// The paths that a call with these arguments uses, for the policy; arguments with the usual names (`path`, `file`, ...) and
+    /// the headers of a `patch` are found without it. `None`: it does not say, and the policy treats every short text among its
+    /// arguments as what may be a path.
+    fn paths(&self, _arguments: &Value) -> Option<Vec<String>> {
+        None
+    }
     /// Performs a call. [`crate::ToolSet::call`] has validated the arguments.
     ///
     /// # Errors
@@ -143,6 +149,10 @@ pub trait TypedTool: Send + Sync + 'static {
     fn limits(&self) -> Vec<String> {
         Vec::new()
     }
+    /// See [`Tool::paths`].
+    fn paths(&self, _arguments: &Self::Arguments) -> Option<Vec<String>> {
+        None
+    }
     /// See [`Tool::call`].
     ///
     /// # Errors
@@ -189,6 +199,10 @@ impl<T: TypedTool> Tool for Typed<T> {
 
     fn limits(&self) -> Vec<String> {
         self.tool.limits()
+    }
+
+    fn paths(&self, arguments: &Value) -> Option<Vec<String>> {
+        self.tool.paths(&T::Arguments::deserialize(arguments).ok()?)
     }
 
     async fn call(&self, scope: &ToolScope, arguments: Value) -> Result<ToolOutput, ToolError> {

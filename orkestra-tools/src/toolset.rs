@@ -8,9 +8,12 @@ use jsonschema::Validator;
 use serde_json::Value;
 
 use crate::error::ToolError;
+use crate::git::{self, Github};
+use crate::policy::PolicyRequest;
 use crate::scope::ToolScope;
 use crate::tool::{Tool, ToolOutput, ToolSource};
 use crate::web::WebTools;
+use crate::workspace::Workspace;
 use crate::{arguments, tools};
 
 /// Tools by name. Cheap to clone.
@@ -25,6 +28,8 @@ struct Entry {
     tool: Arc<dyn Tool>,
     /// Whether it is of a source, which can take it back.
     is_of_source: bool,
+    /// Whether it is ours: then its paths have the usual names.
+    is_ours: bool,
     /// The compiled schema, or why it does not compile: reported at the first call, so that `with` cannot fail.
     validator: Result<Arc<Validator>, String>,
 }
@@ -39,7 +44,7 @@ impl ToolSet {
     /// Every tool that works without a network; `docs/tools.md` lists them.
     #[must_use]
     pub fn builtin() -> Self {
-        tools::builtin().into_iter().fold(Self::empty(), Self::with)
+        tools::builtin().into_iter().fold(Self::empty(), Self::with_ours)
     }
 
     /// Adds `web_search`, `browser_navigate`, `browser_get_content`, `browser_click` and `browser_screenshot`.
@@ -55,14 +60,28 @@ impl ToolSet {
     /// ```
     #[must_use]
     pub fn with_web(self, web: &WebTools) -> Self {
-        web.tools().into_iter().fold(self, Self::with)
+        web.tools().into_iter().fold(self, Self::with_ours)
+    }
+
+    /// Gives `github_create_pr` access to GitHub. Without it, the tool answers that `GITHUB_TOKEN` is not set.
+    #[must_use]
+    pub fn with_github(self, github: &Github) -> Self {
+        self.with_ours(git::create_pr(Some(github.clone())))
     }
 
     /// Adds a tool, replacing one of the same name.
     #[must_use]
-    pub fn with(mut self, tool: Arc<dyn Tool>) -> Self {
+    pub fn with(self, tool: Arc<dyn Tool>) -> Self {
+        self.with_entry(tool, false)
+    }
+
+    fn with_ours(self, tool: Arc<dyn Tool>) -> Self {
+        self.with_entry(tool, true)
+    }
+
+    fn with_entry(mut self, tool: Arc<dyn Tool>, is_ours: bool) -> Self {
         let validator = jsonschema::validator_for(tool.schema()).map(Arc::new).map_err(|error| error.to_string());
-        self.entries.insert(tool.name().to_owned(), Entry { tool, is_of_source: false, validator });
+        self.entries.insert(tool.name().to_owned(), Entry { tool, is_of_source: false, is_ours, validator });
         self
     }
 
@@ -88,6 +107,33 @@ impl ToolSet {
             }
         }
         current
+    }
+
+    /// What a policy decides on before a call: the paths, commands and hosts in its arguments ([`Self::validate`] returns them),
+    /// with what the tool itself names ([`Tool::paths`]), and, in a workspace, what the paths lead to through symbolic links.
+    /// Blocks on disk I/O if there is a workspace.
+    ///
+    /// ```
+    /// use orkestra_tools::ToolSet;
+    /// use orkestra_tools::policy::{Action, Policy};
+    /// use serde_json::json;
+    ///
+    /// let request = ToolSet::builtin().policy_request("run_command", &json!({"command": "git push"}), None);
+    /// assert_eq!(Policy::default().decide(&request).action, Action::Ask);
+    /// ```
+    #[must_use]
+    pub fn policy_request(&self, name: &str, arguments: &Value, workspace: Option<&Workspace>) -> PolicyRequest {
+        let entry = self.entries.get(name);
+        let named = entry.and_then(|entry| entry.tool.paths(arguments));
+        let request = match named {
+            Some(paths) => PolicyRequest::call(name, arguments).with_paths(paths),
+            None if entry.is_some_and(|entry| entry.is_ours) => PolicyRequest::call(name, arguments),
+            None => PolicyRequest::call_of_unknown(name, arguments),
+        };
+        match workspace {
+            Some(workspace) => request.with_links_of(workspace),
+            None => request,
+        }
     }
 
     /// A set of only these tools.

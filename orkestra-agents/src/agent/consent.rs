@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use orkestra_core::prelude::{Context, FailureKind, TaskResult};
 use orkestra_tools::policy::{Action, Decision, Policy, PolicyRequest};
-use orkestra_tools::{Effect, Secrets, Tool, ToolError, ToolOutput, ToolScope, ToolSet, TypedTool, typed};
+use orkestra_tools::{Effect, Secrets, Tool, ToolError, ToolOutput, ToolScope, ToolSet, TypedTool, Workspace, typed};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -71,6 +71,11 @@ impl TypedTool for AskHuman {
         out and must not guess.";
     // NOTE: not repeated after a crash; but the wait is a step of its own, which a crash does not interrupt.
     const EFFECT: Effect = Effect::ReadOnly;
+
+    /// A question may have text that looks like a path.
+    fn paths(&self, _: &Question) -> Option<Vec<String>> {
+        Some(Vec::new())
+    }
 
     async fn call(&self, _: &ToolScope, _: Question) -> Result<ToolOutput, ToolError> {
         Err(ToolError::Refused(
@@ -171,10 +176,24 @@ pub(super) enum Verdict {
     Refuse(String),
 }
 
-/// Decides on a call. Calls with invalid arguments or of unknown tools are left to the tool set, which explains them.
-pub(super) fn judge(policy: &Policy, tools: &ToolSet, consents: &Consents, tool: &str, arguments: &Value) -> Verdict {
-    let Ok(arguments) = tools.validate(tool, arguments.clone()) else { return Verdict::Make };
-    let decision = policy.decide(&PolicyRequest::call(tool, &arguments));
+/// A call with valid arguments, and what a policy decides on.
+pub(super) struct Valid {
+    arguments: Value,
+    request: PolicyRequest,
+}
+
+/// Looks at a call with what its paths lead to. `None` when its arguments are invalid or its tool is unknown, which the tool set
+/// explains. Blocks on disk I/O.
+pub(super) fn look(tools: &ToolSet, workspace: &Workspace, tool: &str, arguments: &Value) -> Option<Valid> {
+    let arguments = tools.validate(tool, arguments.clone()).ok()?;
+    let request = tools.policy_request(tool, &arguments, Some(workspace));
+    Some(Valid { arguments, request })
+}
+
+/// Decides on a call.
+pub(super) fn judge(policy: &Policy, tools: &ToolSet, consents: &Consents, tool: &str, call: Option<Valid>) -> Verdict {
+    let Some(Valid { arguments, request }) = call else { return Verdict::Make };
+    let decision = policy.decide(&request);
     let is_question = tool == ASK_HUMAN && decision.action <= Action::Ask;
     if is_question && let Ok(question) = serde_json::from_value(arguments) {
         // A person is asked anyway.

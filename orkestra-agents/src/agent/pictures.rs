@@ -1,13 +1,13 @@
 //! Pictures in tool results: a reference in the journal, the content only in the request to a model.
 //!
 //! ```text
-//! tool result {screenshot, media_type} -> reference (path, hash) in the step's result -> Talk -> content, when it is sent
+//! ToolOutput::images -> reference (path, hash) in the step's result -> Talk -> content, when it is sent
 //! ```
 //! IMPORTANT: a tool can name any file. Only files in the agent's own artifacts become pictures, and only as they were.
 
 use std::{fmt::Write as _, path::Path};
 
-use orkestra_tools::{ToolOutput, ToolScope};
+use orkestra_tools::{ToolImage, ToolOutput, ToolScope};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -47,20 +47,26 @@ impl Pictures {
 }
 
 impl Picture {
-    /// The picture that a tool made, if it made one.
+    /// The pictures that a tool made.
     pub(super) async fn of(output: &ToolOutput, scope: &ToolScope) -> Vec<Self> {
-        let text = |name: &str| output.data.get(name)?.as_str().map(str::to_owned);
-        let (Some(path), Some(media_type)) = (text("screenshot"), text("media_type")) else { return Vec::new() };
-        if !MEDIA_TYPES.contains(&media_type.as_str()) {
+        let mut images = output.images.clone();
+        images.retain(|image| MEDIA_TYPES.contains(&image.media_type.as_str()));
+        if images.is_empty() {
             return Vec::new();
         }
+        images.drain(..images.len().saturating_sub(PICTURES_MAX));
         let artifacts = scope.artifacts_path().to_owned();
         let find = move || {
-            let (path, artifacts) = (Path::new(&path).canonicalize().ok()?, artifacts.canonicalize().ok()?);
-            let content = path.starts_with(artifacts).then(|| read(&path)).flatten()?;
-            Some(Self { path: path.to_str()?.to_owned(), media_type, sha256: hash(&content) })
+            let artifacts = artifacts.canonicalize().ok()?;
+            Some(images.into_iter().filter_map(|image| Self::found(image, &artifacts)).collect())
         };
-        tokio::task::spawn_blocking(find).await.ok().flatten().into_iter().collect()
+        tokio::task::spawn_blocking(find).await.ok().flatten().unwrap_or_default()
+    }
+
+    fn found(image: ToolImage, artifacts: &Path) -> Option<Self> {
+        let path = image.path.canonicalize().ok().filter(|path| path.starts_with(artifacts))?;
+        let content = read(&path)?;
+        Some(Self { path: path.to_str()?.to_owned(), media_type: image.media_type, sha256: hash(&content) })
     }
 
     fn load(&self) -> Option<Image> {

@@ -9,6 +9,7 @@ use orkestra_core::prelude::{Context, FailureKind, TaskError, TaskResult};
 use orkestra_tools::egress::HostUse;
 use orkestra_tools::{Effect, SandboxError, ToolError, ToolScope, ToolSet};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{
     agent::consent::{self, Consented, Said, Verdict, Waiting},
@@ -124,13 +125,20 @@ impl ToolTurn<'_> {
         Voice::new(self.cx, self.workplace.secrets())
     }
 
+    async fn look(&self, tool: &str, arguments: &Value) -> Result<Option<consent::Valid>, TaskError> {
+        let (tools, workspace) = (self.tools.clone(), self.workplace.workspace().clone());
+        let (tool, arguments) = (tool.to_owned(), arguments.clone());
+        let look = move || consent::look(&tools, &workspace, &tool, &arguments);
+        Ok(tokio::task::spawn_blocking(look).await?)
+    }
+
     async fn really_call(&self, call: &ToolCall, consented: Option<Consented<'_>>) -> Result<ToolRecord, TaskError> {
         let voice = self.voice();
         if consented.is_none() {
             events::tool_call(&voice, &call.name, &call.arguments.to_value());
         }
         let consents = self.workplace.consents();
-        let judge = |arguments| match consented {
+        let judge = |valid| match consented {
             Some(Consented { consent, for_run }) => match consent.is_outdated(self.tools, &call.name) {
                 Some(why) => Verdict::Refuse(why),
                 None => {
@@ -140,10 +148,10 @@ impl ToolTurn<'_> {
                     Verdict::Make
                 }
             },
-            None => consent::judge(self.workplace.policy(), self.tools, &consents, &call.name, arguments),
+            None => consent::judge(self.workplace.policy(), self.tools, &consents, &call.name, valid),
         };
         let record = match &call.arguments {
-            Arguments::Valid(arguments) => match judge(arguments) {
+            Arguments::Valid(arguments) => match judge(self.look(&call.name, arguments).await?) {
                 Verdict::Make => {
                     let watch = Arc::new(ToolWatch::new(voice.clone(), self.workplace));
                     let scope = self.workplace.scope(self.cx.node(), Arc::clone(&watch));

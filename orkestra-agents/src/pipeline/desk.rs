@@ -1,19 +1,18 @@
 //! The tools of a run: what is built in, and for a real model the web and a person, as far as the run may reach them.
 //!
 //! ```text
-//! demo model, or network none   built-in tools
-//! network registries            and web_search; pages of the registries' hosts and of those that were allowed
-//! network open                  and web_search; pages of every public host
+//! demo model           built-in tools
+//! network none         and the browser, for the servers that the agent itself starts
+//! network registries   and web_search; pages of the registries' hosts and of those that were allowed
+//! network open         and web_search; pages of every public host
 //! ```
 
 use std::sync::Arc;
 
 use orkestra_core::prelude::{TaskError, TaskResult};
 use orkestra_tools::egress::{AllowedHost, EgressOptions};
-use orkestra_tools::web::{
-    AddressPolicy, DuckDuckGo, Fetch, FetchError, Guard, GuardedClient, SearchEngine, WebSearch, WebTools,
-};
-use orkestra_tools::{Network, ToolSet};
+use orkestra_tools::web::{AddressPolicy, DuckDuckGo, Fetch, Guard, GuardedClient, SearchEngine, WebSearch, WebTools};
+use orkestra_tools::{Github, Network, ToolSet};
 use reqwest::Url;
 
 use super::Job;
@@ -24,6 +23,8 @@ use crate::{Error, ErrorKind, ask_human};
 pub(super) struct Kit {
     /// Whether somebody answers questions.
     pub(super) has_answers: bool,
+    /// Where `github_create_pr` opens pull requests.
+    pub(super) github: Option<Github>,
     /// Search engines after DuckDuckGo.
     pub(super) engines: Vec<Arc<dyn SearchEngine>>,
     #[cfg(all(unix, feature = "chromium"))]
@@ -60,19 +61,26 @@ impl Desk {
         if job.model.is_demo() {
             return Ok(tools);
         }
+        if let Some(github) = &self.kit.github {
+            tools = tools.with_github(github);
+        }
         if self.kit.has_answers {
             tools = tools.with(ask_human());
         }
         match self.policy(job) {
-            Some(policy) => {
-                let web = self.web(policy).map_err(|error| TaskError::new(error.to_string()))?;
-                Ok(tools.with_web(&web))
+            Some(policy) => Ok(tools.with_web(&self.web(policy)?)),
+            // The browser reaches the servers that the agent itself starts.
+            None => {
+                let nowhere = AddressPolicy::global().with_hosts_only([]);
+                let tools = tools.with_web(&self.web(nowhere)?);
+                let kept: Vec<&str> =
+                    tools.iter().map(|tool| tool.name()).filter(|name| *name != "web_search").collect();
+                tools.select(&kept).map_err(|error| TaskError::permanent(error.to_string()))
             }
-            None => Ok(tools),
         }
     }
 
-    /// Which pages a run may open; `None` when it has no network.
+    /// Which pages a run may open besides those of its own servers; `None` when it has no network.
     fn policy(&self, job: &Job) -> Option<AddressPolicy> {
         match job.sandbox.network_used() {
             Network::Registries => {
@@ -84,9 +92,10 @@ impl Desk {
         }
     }
 
-    fn web(&self, policy: AddressPolicy) -> Result<WebTools, FetchError> {
+    fn web(&self, policy: AddressPolicy) -> TaskResult<WebTools> {
         let guard = Guard::new(policy);
-        let web = WebTools::new(GuardedClient::with_guard(guard.clone())?).with_search(self.search.clone());
+        let client = GuardedClient::with_guard(guard.clone()).map_err(|error| TaskError::new(error.to_string()))?;
+        let web = WebTools::new(client).with_search(self.search.clone());
         Ok(self.with_browser(web, guard))
     }
 
@@ -133,19 +142,19 @@ mod tests {
             let kit = Kit { has_answers, ..Kit::default() };
             Desk::new(kit, &EgressOptions::default()).expect("a client")
         };
-        for (model, network, has_answers, web, person) in [
-            ("demo", Network::Open, true, false, false),
-            ("gpt-4o", Network::None, true, false, true),
-            ("gpt-4o", Network::None, false, false, false),
-            ("gpt-4o", Network::Registries, false, true, false),
-            ("gpt-4o", Network::Open, true, true, true),
+        for (model, network, has_answers, browser, search, person) in [
+            ("demo", Network::Open, true, false, false, false),
+            ("gpt-4o", Network::None, true, true, false, true),
+            ("gpt-4o", Network::None, false, true, false, false),
+            ("gpt-4o", Network::Registries, false, true, true, false),
+            ("gpt-4o", Network::Open, true, true, true, true),
         ] {
             let tools = desk(has_answers).tools(&job(model, network, &[])).expect("tools");
             let has = |name| tools.get(name).is_some();
-            for name in ["web_search", "browser_navigate", "browser_get_content", "browser_click", "browser_screenshot"]
-            {
-                assert_eq!(has(name), web, "{name}: {model} {network:?}");
+            for name in ["browser_navigate", "browser_get_content", "browser_click", "browser_screenshot"] {
+                assert_eq!(has(name), browser, "{name}: {model} {network:?}");
             }
+            assert_eq!(has("web_search"), search, "{model} {network:?}");
             assert_eq!(has("ask_human"), person, "{model} {network:?}");
             assert!(has("run_command") && has("start_process"));
         }

@@ -43,6 +43,14 @@ impl Tool for OnlyPaths {
         self.inner.effect()
     }
 
+    fn limits(&self) -> Vec<String> {
+        self.inner.limits()
+    }
+
+    fn paths(&self, arguments: &Value) -> Option<Vec<String>> {
+        Some(arguments["path"].as_str().map(str::to_owned).into_iter().collect())
+    }
+
     async fn call(&self, scope: &ToolScope, arguments: Value) -> Result<ToolOutput, ToolError> {
         // NOTE: the tool set has validated the arguments against our schema.
         self.inner.call(scope, arguments).await

@@ -53,6 +53,7 @@ pub(super) fn agent(name: &str, models: &ModelSource, workplaces: &Workplaces, d
 
 fn planner_tools(tools: &ToolSet) -> ToolSet {
     let write = tools.get("write_file").map(|tool| OnlyPaths::of(tool, &[PLAN_FILE, CONTRACT_FILE]));
-    let kept = PLANNER_TOOLS.into_iter().filter_map(|name| tools.get(name).cloned());
-    kept.chain(write).fold(ToolSet::empty(), ToolSet::with)
+    let kept: Vec<&str> = PLANNER_TOOLS.into_iter().filter(|name| tools.get(name).is_some()).collect();
+    // NOTE: all of them exist; if one did not, the planner would have none, which is safe.
+    write.into_iter().fold(tools.select(&kept).unwrap_or_default(), ToolSet::with)
 }

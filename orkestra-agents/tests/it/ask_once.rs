@@ -57,7 +57,7 @@ impl Tool for Sends {
     }
 
     async fn call(&self, _: &ToolScope, _: Value) -> Result<ToolOutput, ToolError> {
-        Ok(ToolOutput { text: format!("sent: {}", self.description), data: Value::Null })
+        Ok(ToolOutput::new(format!("sent: {}", self.description), Value::Null))
     }
 }
 

@@ -1,11 +1,11 @@
 //! Pictures that tools make: shown once to a model that sees, kept as a file, and only a reference in the journal.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use orkestra_agents::model::{ScriptedModel, call, say};
 use orkestra_core::prelude::{Cursor, MemoryStore};
-use orkestra_tools::{Effect, ToolError, ToolOutput, ToolScope, ToolSet, TypedTool, typed};
+use orkestra_tools::{Effect, ToolError, ToolImage, ToolOutput, ToolScope, ToolSet, TypedTool, typed};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
@@ -31,8 +31,9 @@ impl TypedTool for Camera {
         std::fs::create_dir_all(scope.artifacts_path()).expect("it can be made");
         let own = scope.artifacts_path().join("picture.png");
         std::fs::write(&own, vec![7; 100_000]).expect("it can be written");
-        let path = arguments.other.unwrap_or_else(|| own.to_string_lossy().into_owned());
-        Ok(ToolOutput { text: "Made it.".to_owned(), data: json!({"screenshot": path, "media_type": "image/png"}) })
+        let path = arguments.other.map_or(own, PathBuf::from);
+        let image = ToolImage { path, media_type: "image/png".to_owned(), bytes: 100_000, sha256: String::new() };
+        Ok(ToolOutput { images: vec![image], ..ToolOutput::new("Made it.", json!({})) })
     }
 }
 

@@ -15,6 +15,7 @@ use super::unwritable;
 use crate::answers::Answers;
 use crate::args::Hidden;
 use crate::exit::{Exit, Failure};
+use crate::github;
 use crate::mcp;
 use crate::place::Place;
 use crate::reader::Reader;
@@ -64,7 +65,7 @@ impl Session {
             Some(delay) => model.with_demo_delay(Duration::from_millis(delay)),
             None => model,
         };
-        let known = ["GITHUB_TOKEN", "AIOS_API_KEY"]
+        let known = [github::TOKEN, "AIOS_API_KEY"]
             .into_iter()
             .chain(web::SEARCH_KEYS)
             .filter_map(|name| Some((name, std::env::var(name).ok()?)));
@@ -80,7 +81,7 @@ impl Session {
         let egress = egress_of_machine(&place.data, CACHE_NAMESPACE).with_advice(ADVICE);
         let mut builder = Orkestra::builder(&place.data).model(model).sandbox(sandbox).secrets(secrets).egress(egress);
         builder = runtime.into_iter().fold(builder, OrkestraBuilder::docker_runtime);
-        builder = web::with_environment(builder)?;
+        builder = github::with_environment(web::with_environment(builder)?)?;
         if accepts_open_sockets {
             builder = builder.accept_open_sockets();
         }

@@ -152,6 +152,10 @@ impl Policy {
         if decisions.is_empty() {
             decisions.push(self.strictest(&request.tool, &request.tool, None, |rule| rule.matches_tool(&request.tool)));
         }
+        for path in &request.possible_paths {
+            let matches = |rule: &Rule| rule.matches_possible_path(&request.tool, path);
+            decisions.extend(self.strictest_rule(path, Some("the tool does not say whether it is a path"), matches));
+        }
         // The first of the strictest: it comes first in the command line too.
         let strictest = decisions.iter().map(|decision| decision.action).max().unwrap_or(self.inner.default);
         let found = decisions.into_iter().find(|decision| decision.action == strictest);

@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
+use crate::limits::{PATH_BYTES_MAX, POLICY_GUESSES_MAX};
 use crate::tools::apply_patch;
-use crate::workspace::parse_path;
+use crate::workspace::{Workspace, parse_path};
 
 /// Arguments that name paths, by the names that our tools and common MCP servers use.
 const PATH_ARGUMENTS: [&str; 9] =
@@ -40,6 +41,9 @@ pub struct PolicyRequest {
     pub tool: String,
     /// Paths in the arguments.
     pub paths: Vec<String>,
+    /// Texts in the arguments that may be paths, where a tool does not say: rules on paths that ask or deny match them, those
+    /// that allow do not.
+    pub possible_paths: Vec<String>,
     /// Command lines in the arguments.
     pub commands: Vec<String>,
     /// Hosts of addresses in the arguments.
@@ -56,6 +60,45 @@ impl PolicyRequest {
         let mut request = Self { tool: tool.into(), ..Self::default() };
         request.read("", arguments);
         request
+    }
+
+    /// As [`Self::call`], for a tool that does not say what of its arguments are paths.
+    #[must_use]
+    pub fn call_of_unknown(tool: impl Into<String>, arguments: &Value) -> Self {
+        let mut request = Self::call(tool, arguments);
+        request.guess(arguments);
+        request
+    }
+
+    /// Adds paths that a tool names.
+    #[must_use]
+    pub fn with_paths<P: AsRef<str>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
+        paths.into_iter().for_each(|path| self.path(path.as_ref()));
+        self
+    }
+
+    /// Adds what the paths lead to through symbolic links in this workspace: a rule holds for a file under each of its names.
+    /// Blocks on disk I/O. A command can change a link after it was looked at.
+    #[must_use]
+    pub fn with_links_of(mut self, workspace: &Workspace) -> Self {
+        let target = |path: &String| workspace.target(path).filter(|target| target != path);
+        let targets: Vec<String> = self.paths.iter().filter_map(target).collect();
+        let possible: Vec<String> = self.possible_paths.iter().filter_map(target).collect();
+        self.paths.extend(targets);
+        self.possible_paths.extend(possible);
+        self
+    }
+
+    /// Every text that is short enough for a path.
+    fn guess(&mut self, value: &Value) {
+        match value {
+            Value::String(text) if text.is_empty() || text.len() > PATH_BYTES_MAX || text.contains('\n') => {}
+            Value::String(_) if self.possible_paths.len() >= POLICY_GUESSES_MAX => {}
+            Value::String(text) => self.possible_paths.push(text.strip_prefix("file://").unwrap_or(text).to_owned()),
+            Value::Array(values) => values.iter().for_each(|value| self.guess(value)),
+            Value::Object(fields) => fields.values().for_each(|value| self.guess(value)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
     }
 
     /// Reads the argument `name`, and what is in it.

@@ -36,6 +36,16 @@ impl Rule {
         }
     }
 
+    /// As [`Self::matches_path`], for a text that may be something else.
+    pub(super) fn matches_possible_path(&self, tool: &str, text: &str) -> Match {
+        match &self.subject {
+            Subject::Path(globs) if self.action != Action::Allow && self.is_for(tool) && any_path(globs, text) => {
+                Match::Maybe
+            }
+            _ => Match::No,
+        }
+    }
+
     pub(super) fn matches_host(&self, tool: &str, host: &str) -> Match {
         match &self.subject {
             Subject::Host(globs) if self.is_for(tool) => Match::of(globs.iter().any(|glob| glob.is_match(host))),

@@ -19,7 +19,7 @@ use crate::tool::{Tool, typed};
 use crate::workspace::{Walked, show_path};
 
 pub(crate) fn builtin() -> Vec<Arc<dyn Tool>> {
-    vec![
+    let mut tools = vec![
         typed(write_file::WriteFile),
         typed(read_file::ReadFile),
         typed(edit_file::EditFile),
@@ -32,7 +32,9 @@ pub(crate) fn builtin() -> Vec<Arc<dyn Tool>> {
         typed(processes::StartProcess),
         typed(processes::ReadProcess),
         typed(processes::StopProcess),
-    ]
+    ];
+    tools.extend(crate::git::tools());
+    tools
 }
 
 /// Runs disk I/O off the async threads.

@@ -128,7 +128,8 @@ impl GuardedClient {
                 hop = hop.body(body.clone());
             }
             let response = hop.send().await.map_err(|error| failure(&url, &error))?;
-            let next = if method == Method::GET { redirected(&url, &response) } else { None };
+            let follows = method == Method::GET && request.follows_redirects;
+            let next = if follows { redirected(&url, &response) } else { None };
             let Some(next) = next else {
                 return read(&url, response, request.bytes_max).await;
             };
@@ -197,6 +198,8 @@ async fn read(url: &Url, mut response: Response, bytes_max: usize) -> Result<Fet
     let content_type = header(CONTENT_TYPE);
     let retry_after = header(RETRY_AFTER).and_then(|value| value.trim().parse().ok());
     let status = response.status().as_u16();
+    let text = |(name, value): (&HeaderName, &HeaderValue)| Some((name.to_string(), value.to_str().ok()?.to_owned()));
+    let headers = response.headers().iter().filter_map(text).collect();
     let (mut body, mut is_complete) = (Vec::new(), true);
     while let Some(chunk) = response.chunk().await.map_err(|error| failure(url, &error))? {
         let kept = chunk.len().min(bytes_max - body.len());
@@ -213,6 +216,7 @@ async fn read(url: &Url, mut response: Response, bytes_max: usize) -> Result<Fet
         retry_after: retry_after.map(std::time::Duration::from_secs),
         body,
         is_complete,
+        headers,
     })
 }
 

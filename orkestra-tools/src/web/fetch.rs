@@ -18,24 +18,43 @@ pub struct FetchRequest {
     pub(crate) body: Option<Vec<u8>>,
     pub(crate) bytes_max: usize,
     pub(crate) timeout: Duration,
+    pub(crate) follows_redirects: bool,
 }
 
 impl FetchRequest {
     /// A GET request. Redirects are followed.
     pub fn get(url: impl Into<String>) -> Self {
-        Self { url: url.into(), headers: Vec::new(), body: None, bytes_max: FETCH_BYTES_MAX, timeout: FETCH_TIMEOUT }
+        Self {
+            url: url.into(),
+            headers: Vec::new(),
+            body: None,
+            bytes_max: FETCH_BYTES_MAX,
+            timeout: FETCH_TIMEOUT,
+            follows_redirects: true,
+        }
+    }
+
+    /// A POST request. Redirects are *not* followed: the response is returned as it is.
+    pub fn post(url: impl Into<String>, content_type: &str, body: Vec<u8>) -> Self {
+        Self { body: Some(body), ..Self::get(url) }.with_header("content-type", content_type)
     }
 
     /// A POST request with a JSON body. Redirects are *not* followed: the response is returned as it is.
     pub fn post_json(url: impl Into<String>, body: &Value) -> Self {
-        let request = Self { body: Some(body.to_string().into_bytes()), ..Self::get(url) };
-        request.with_header("content-type", "application/json")
+        Self::post(url, "application/json", body.to_string().into_bytes())
     }
 
     /// Adds a header. No header is sent on to another origin by a redirect, nor shown in an error.
     #[must_use]
     pub fn with_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Returns a redirect as it is, instead of following it.
+    #[must_use]
+    pub fn without_redirects(mut self) -> Self {
+        self.follows_redirects = false;
         self
     }
 
@@ -70,6 +89,8 @@ pub struct FetchResponse {
     pub body: Vec<u8>,
     /// Whether the body is complete.
     pub is_complete: bool,
+    /// Names in lower case, and values that are text.
+    pub(crate) headers: Vec<(String, String)>,
 }
 
 impl FetchResponse {
@@ -77,6 +98,29 @@ impl FetchResponse {
     #[must_use]
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
+    }
+
+    /// The value of the first header with this name in lower case.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(one, _)| one == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A response for a test.
+    #[cfg(test)]
+    pub(crate) fn of(status: u16, headers: &[(&str, &str)], body: &str) -> Self {
+        let headers: Vec<(String, String)> =
+            headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let retry_after =
+            headers.iter().find(|(name, _)| name == "retry-after").and_then(|(_, value)| value.parse().ok());
+        Self {
+            url: String::new(),
+            status,
+            content_type: headers.iter().find(|(name, _)| name == "content-type").map(|(_, value)| value.clone()),
+            retry_after: retry_after.map(Duration::from_secs),
+            body: body.as_bytes().to_vec(),
+            is_complete: true,
+            headers,
+        }
     }
 
     /// The media type, such as `text/html`, in lower case; empty if there is none.
@@ -127,12 +171,9 @@ mod tests {
         ];
         for (content_type, body, expected) in table {
             let response = FetchResponse {
-                url: String::new(),
-                status: 200,
                 content_type: content_type.map(str::to_owned),
-                retry_after: None,
                 body: body.to_vec(),
-                is_complete: true,
+                ..FetchResponse::of(200, &[], "")
             };
             assert_eq!(response.text(), expected, "{content_type:?}");
         }

@@ -30,6 +30,7 @@ pub use browser::{Chromium, ChromiumOptions};
 pub use client::{Fetch, GuardedClient};
 pub use error::{Denial, Denied, FetchError};
 pub use fetch::{FetchRequest, FetchResponse};
+pub(crate) use guard::shown;
 pub use guard::{Guard, Resolver, SystemResolver};
 pub use page::Link;
 pub use policy::AddressPolicy;

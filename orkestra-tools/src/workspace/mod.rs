@@ -10,6 +10,7 @@ mod list;
 mod name;
 mod owner;
 mod path;
+mod target;
 mod usage;
 mod walk;
 mod write;

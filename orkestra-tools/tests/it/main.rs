@@ -5,6 +5,7 @@ mod support;
 mod docker;
 mod egress;
 mod escape;
+mod git;
 mod local;
 #[cfg(feature = "mcp")]
 mod mcp;

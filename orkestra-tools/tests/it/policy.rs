@@ -4,9 +4,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use orkestra_tools::policy::{Action, Policy, PolicyRequest};
-use serde_json::json;
+use orkestra_tools::{Effect, Tool, ToolError, ToolOutput, ToolScope, ToolSet, Workspace};
+use serde_json::{Value, json};
 
 const PAGE: &str = include_str!("../../../docs/policy.md");
 const BUILT_IN: &str = include_str!("../../src/policy/default.toml");
@@ -19,6 +21,67 @@ fn every_policy_on_the_page_can_be_loaded_and_the_last_is_the_built_in_one() {
         Policy::from_toml(block).unwrap_or_else(|error| panic!("{error}\n{block}"));
     }
     assert!(BUILT_IN.ends_with(blocks[3]), "docs/policy.md must quote src/policy/default.toml");
+}
+
+/// A tool of an embedder with arguments of its own names.
+struct Odd {
+    schema: Value,
+    says: bool,
+}
+
+#[async_trait::async_trait]
+impl Tool for Odd {
+    fn name(&self) -> &str {
+        "files__put"
+    }
+    fn description(&self) -> &str {
+        "Puts a file."
+    }
+    fn schema(&self) -> &Value {
+        &self.schema
+    }
+    fn effect(&self) -> Effect {
+        Effect::Mutating
+    }
+    fn paths(&self, arguments: &Value) -> Option<Vec<String>> {
+        self.says.then(|| arguments["where_to"].as_str().map(str::to_owned).into_iter().collect())
+    }
+    async fn call(&self, _: &ToolScope, _: Value) -> Result<ToolOutput, ToolError> {
+        Err(ToolError::Refused("not called".to_owned()))
+    }
+}
+
+#[test]
+fn paths_are_found_in_every_tool_and_through_links() {
+    let root = tempfile::tempdir().expect("a directory");
+    let workspace = Workspace::open(root.path()).expect("opened");
+    fs::create_dir(root.path().join(".github")).expect("created");
+    std::os::unix::fs::symlink(".github", root.path().join("docs")).expect("linked");
+    std::os::unix::fs::symlink(".github/new.yml", root.path().join("notes.txt")).expect("linked");
+    let policy = Policy::from_toml(
+        "default_mcp = \"allow\"\n[[rules]]\nname = \"ci\"\naction = \"deny\"\npath = \".github/**\"\nexamples = [\".github/a\"]\n\
+         [[rules]]\nname = \"free\"\naction = \"allow\"\npath = \"docs/**\"\nexamples = [\"docs/a\"]",
+    );
+    let policy = policy.expect("it is valid");
+    let odd = |says| -> Arc<dyn Tool> { Arc::new(Odd { schema: json!({"type": "object"}), says }) };
+    let (silent, saying) = (ToolSet::builtin().with(odd(false)), ToolSet::builtin().with(odd(true)));
+    let table = [
+        (&silent, "write_file", json!({"path": "docs/a.yml", "content": "x"}), Action::Deny),
+        (&silent, "write_file", json!({"path": "notes.txt", "content": "x"}), Action::Deny),
+        (&silent, "write_file", json!({"path": "a.txt", "content": ".github/a"}), Action::Allow),
+        (&silent, "files__put", json!({"where_to": ".github/a"}), Action::Deny),
+        (&silent, "files__put", json!({"to": ["x", {"deep": "./docs/../docs/a"}]}), Action::Deny),
+        (&silent, "files__put", json!({"uri": "file:///workspace/.github/a"}), Action::Deny),
+        (&silent, "files__put", json!({"text": "see\n.github/a"}), Action::Allow),
+        (&saying, "files__put", json!({"where_to": ".github/a"}), Action::Deny),
+        (&saying, "files__put", json!({"where_to": "notes.txt"}), Action::Deny),
+        (&saying, "files__put", json!({"where_to": "a", "text": ".github/a"}), Action::Allow),
+        (&saying, "no_such_tool", json!({"x": ".github/a"}), Action::Deny),
+    ];
+    for (tools, name, arguments, expected) in table {
+        let request = tools.policy_request(name, &arguments, Some(&workspace));
+        assert_eq!(policy.decide(&request).action, expected, "{name} {arguments}: {request:?}");
+    }
 }
 
 /// Pieces of scripts. `marker` is a program that leaves a trace; the variable X holds its name.

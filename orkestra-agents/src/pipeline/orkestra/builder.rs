@@ -9,7 +9,7 @@ use std::{
 use orkestra_core::prelude::{Engine, Store};
 use orkestra_tools::egress::EgressOptions;
 use orkestra_tools::web::SearchEngine;
-use orkestra_tools::{Network, Secrets, ToolSource, policy::Policy};
+use orkestra_tools::{Github, Network, Secrets, ToolSource, policy::Policy};
 
 use super::{Orkestra, engine_error, reap};
 use crate::pipeline::{
@@ -154,6 +154,12 @@ impl OrkestraBuilder {
     /// operator's choice: never take one from a tenant, a repository or a model.
     pub fn tool_source(mut self, source: Arc<dyn ToolSource>) -> Self {
         self.sources.push(source);
+        self
+    }
+
+    /// Lets the agents of real models open pull requests. The built-in policy asks a person before each.
+    pub fn github(mut self, github: Github) -> Self {
+        self.kit.github = Some(github);
         self
     }
 

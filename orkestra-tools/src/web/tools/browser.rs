@@ -1,6 +1,6 @@
 //! The tools `browser_navigate`, `browser_get_content`, `browser_click` and `browser_screenshot`. `data` of the first three is
 //! `{url, status, title, javascript}`, for `browser_get_content` with `{from, to, bytes}` of the text; of the last
-//! `{path, width, height, bytes, sha256, media_type}` of the artifact (`screenshot` is the path too), with `base64` when it is small.
+//! `{path, width, height, bytes, sha256, media_type}` of the artifact, with `base64` when it is small.
 
 use std::sync::Arc;
 
@@ -136,7 +136,7 @@ impl TypedTool for Screenshot {
         let artifacts = scope.artifacts().clone();
         let path = blocking(move || artifacts.keep_screenshot(&png)).await?;
         let mut data = json!({
-            "path": path, "screenshot": path, "width": width, "height": height, "bytes": bytes, "sha256": sha256, "media_type": PNG,
+            "path": path, "width": width, "height": height, "bytes": bytes, "sha256": sha256, "media_type": PNG,
         });
         if let Some(inline) = inline {
             data["base64"] = inline.into();
