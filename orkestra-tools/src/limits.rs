@@ -3,11 +3,17 @@
 //! What exceeds a limit is either *refused* (an error that names the limit) or *cut* (the result says what is missing and how
 //! to get it); each limit says which.
 
+mod egress;
+mod git;
 mod mcp;
+mod web;
 
 use std::time::Duration;
 
+pub use egress::*;
+pub use git::*;
 pub use mcp::*;
+pub use web::*;
 
 /// Longest path that a tool accepts, bytes. `PATH_MAX` of Linux; longer ones fail in the kernel with an unhelpful message.
 pub const PATH_BYTES_MAX: usize = 4096;
@@ -91,165 +97,6 @@ pub const PATCH_PROBLEMS_MAX: usize = 5;
 
 /// Largest `.gitignore` that is read, bytes; a larger one is ignored.
 pub const GITIGNORE_BYTES_MAX: u64 = 64 * 1024;
-
-/// Longest web address that is fetched, bytes; longer ones are refused. Browsers and servers agree on about 8 KiB.
-pub const URL_BYTES_MAX: usize = 8 * 1024;
-
-/// Addresses of one host name that are considered. More have no use, and a hostile name server can return thousands.
-pub const RESOLVED_ADDRESSES_MAX: usize = 32;
-
-/// Redirects that one fetch follows; then it fails. Real chains have one to four.
-pub const FETCH_REDIRECTS_MAX: u32 = 8;
-
-/// Time of one fetch, including redirects and the body.
-pub const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Time to resolve a name and connect to it.
-pub const FETCH_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Body of one response that is kept, bytes after decompression; the rest is not read, and the response says so. Larger pages are
-/// rarely text.
-pub const FETCH_BYTES_MAX: usize = 2 * 1024 * 1024;
-
-/// Elements, texts and comments of one page; the rest is cut. Large pages have about 20,000, and each takes some 200 bytes.
-pub const PAGE_NODES_MAX: usize = 200_000;
-
-/// Time to parse one page; the rest is cut. Real pages take some 20 ms; some hostile ones take quadratic time in any parser.
-pub const PAGE_PARSE_TIME: Duration = Duration::from_secs(2);
-
-/// Text of a page in one answer, bytes; the rest comes with the next calls. About 8,000 tokens.
-pub const PAGE_TEXT_BYTES_MAX: usize = 32 * 1024;
-
-/// Text that `browser_navigate` and `browser_click` show of a page, bytes: enough to see what it is.
-pub const PAGE_PREVIEW_BYTES_MAX: usize = 2 * 1024;
-
-/// Links of a page that are listed; the rest is cut, and the answer says so.
-pub const PAGE_LINKS_MAX: usize = 100;
-
-/// Longest text or address of a listed link, bytes; longer texts are cut, and links with longer addresses are left out.
-pub const PAGE_LINK_BYTES_MAX: usize = 500;
-
-/// Longest CSS selector, bytes; longer ones are refused. Selectors that people write have less than 100.
-pub const SELECTOR_BYTES_MAX: usize = 500;
-
-/// Agents that have a page open at once; the page that was used least recently is closed. A page takes up to some 50 MB.
-pub const BROWSER_SESSIONS_MAX: usize = 32;
-
-/// How long a page that nobody uses stays open; the model then learns that no page is open. A browser takes some 300 MB.
-pub const BROWSER_IDLE_MAX: Duration = Duration::from_secs(10 * 60);
-
-/// Connections of one browser at once. Browsers open at most six to a host, and pages use tens of hosts.
-pub const BROWSER_CONNECTIONS_MAX: usize = 128;
-
-/// How long a page in a real browser may take to load. After that it is shown as it is.
-pub const BROWSER_LOAD: Duration = Duration::from_secs(15);
-
-/// How long a page in a real browser may take to answer a question about itself; then the browser is closed. Only a script that
-/// never ends, or a page of hundreds of megabytes, takes so long.
-pub const BROWSER_ANSWER: Duration = Duration::from_secs(8);
-
-/// How long a page in a real browser may take to be complete before it is read as it is.
-pub const BROWSER_SETTLE: Duration = Duration::from_secs(3);
-
-/// How long a click has before the page is read, and the time between two attempts to read a page that is still loading.
-pub const BROWSER_POLL: Duration = Duration::from_millis(200);
-
-/// Largest screenshot that is kept, bytes; larger ones are refused. Models that see accept about 5 MB.
-pub const SCREENSHOT_BYTES_MAX: usize = 5 * 1024 * 1024;
-
-/// Largest screenshot whose content is in the result as base64, bytes; of larger ones there is the file. Results are in the
-/// journal, which must not hold megabytes.
-pub const SCREENSHOT_INLINE_BYTES_MAX: usize = 48 * 1024;
-
-/// Largest message of Chromium's that is read, bytes: a page's source in JSON, or a screenshot in base64. A larger one closes it.
-#[cfg(all(unix, feature = "chromium"))]
-pub(crate) const BROWSER_MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
-
-/// Memory of each process of Chromium, bytes (`RLIMIT_DATA`), and of all together where a control group can be made.
-#[cfg(all(unix, feature = "chromium"))]
-pub(crate) const BROWSER_MEMORY_BYTES: u64 = 2 * 1024 * 1024 * 1024;
-
-/// Processes and threads of one Chromium where a control group can be made. A page with frames uses about 250.
-#[cfg(all(unix, feature = "chromium"))]
-pub(crate) const BROWSER_PROCESSES_MAX: u32 = 1024;
-
-/// Largest file that Chromium may write, bytes (`RLIMIT_FSIZE`): its caches and storage.
-#[cfg(all(unix, feature = "chromium"))]
-pub(crate) const BROWSER_FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
-
-/// Longest search query, bytes; longer ones are refused. Search engines cut at about this length.
-pub const SEARCH_QUERY_BYTES_MAX: usize = 400;
-
-/// Results of one search. A page of a search engine has about ten.
-pub const SEARCH_RESULTS_MAX: usize = 10;
-
-/// Longest title of a result, bytes; the rest is cut.
-pub const SEARCH_TITLE_BYTES_MAX: usize = 200;
-
-/// Longest snippet of a result, bytes; the rest is cut.
-pub const SEARCH_SNIPPET_BYTES_MAX: usize = 500;
-
-/// Time for one search engine; then the next one is asked.
-pub const SEARCH_ENGINE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long the results of a query are kept: agents of one run often ask the same within minutes.
-pub const SEARCH_CACHE_TIME: Duration = Duration::from_secs(15 * 60);
-
-/// Queries whose results are kept; the oldest are dropped. About 1 MB.
-pub const SEARCH_CACHE_ENTRIES_MAX: usize = 256;
-
-/// Failures in a row after which a search engine is left alone for [`SEARCH_PAUSE`]. A refusal counts at once.
-pub const SEARCH_FAILURES_MAX: u32 = 3;
-
-/// How long a search engine that failed or refused is left alone, if it names no time itself.
-pub const SEARCH_PAUSE: Duration = Duration::from_secs(5 * 60);
-
-/// Longest time for which a search engine is left alone, whatever it asks for.
-pub const SEARCH_PAUSE_MAX: Duration = Duration::from_secs(60 * 60);
-
-/// Time for one look at a repository by git, after which it is killed. A status of 100,000 files takes seconds; a FIFO in the place
-/// of a file that git reads takes for ever.
-pub const GIT_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// Time for adding and committing everything, or packing a push.
-pub const GIT_COMMIT_TIMEOUT: Duration = Duration::from_secs(180);
-
-/// Longest message of the first commit, bytes; a longer one is refused. A model writes a line.
-pub const GIT_MESSAGE_BYTES_MAX: usize = 8 * 1024;
-
-/// Changed files that `git_status` names; the rest is counted. About 2,000 tokens.
-pub const GIT_STATUS_ENTRIES_MAX: usize = 100;
-
-/// Commits that `git_status` shows.
-pub const GIT_COMMITS_SHOWN: usize = 5;
-
-/// Lines of git that are kept in memory, bytes together; the rest is cut, and the answer says so.
-pub const GIT_LINES_BYTES_MAX: usize = 1024 * 1024;
-
-/// Largest pack that is pushed, bytes; a larger one is refused. It is in memory; source code compresses to a tenth of this.
-pub const GIT_PACK_BYTES_MAX: u64 = 64 * 1024 * 1024;
-
-/// Commits that prove that a push loses nothing, bytes. A commit has about 300.
-pub const GIT_PROOF_BYTES_MAX: u64 = 16 * 1024 * 1024;
-
-/// Largest list of branches and tags that a git server may send, bytes; a longer one is refused.
-pub const GIT_REFS_BYTES_MAX: usize = 16 * 1024 * 1024;
-
-/// Branches of a git server; more are refused.
-pub const GIT_REFS_MAX: usize = 50_000;
-
-/// Commits of the server for which the sandbox is asked whether it has them. More would not fit into a command line, and a pack
-/// that is a little too large does no harm.
-pub const GIT_HAVES_MAX: usize = 256;
-
-/// Time for sending a pack and for the report.
-pub const GIT_PUSH_TIMEOUT: Duration = Duration::from_secs(300);
-
-/// Longest title of a pull request, characters: GitHub's own limit.
-pub const GITHUB_TITLE_CHARS_MAX: usize = 256;
-
-/// Longest body of a pull request, bytes: GitHub's own limit, of characters.
-pub const GITHUB_BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// Largest file that `copy_in` and `copy_out` copy, bytes: artifacts such as a test report, not data sets. and `copy_out` copy, bytes: artifacts such as a test report, not data sets.
 pub const COPY_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -356,7 +203,7 @@ pub const DISK_MEASURE: Duration = Duration::from_secs(5);
 pub const DISK_MEASURE_SHARE: u32 = 20;
 
 /// What a command may write beyond the limit, bytes, when the workspace is full as it starts: enough to move things around while
-/// it makes room.
+/// it frees space.
 pub const DISK_SLACK_BYTES: u64 = 16 * 1024 * 1024;
 
 /// The same for files.
@@ -403,60 +250,6 @@ pub const POLICY_TEXT_BYTES_MAX: usize = 4096;
 /// Length of one such problem, bytes: validators quote the offending value, which may be a whole file.
 pub const ARGUMENT_PROBLEM_BYTES_MAX: usize = 300;
 
-/// Connections of one sandbox to its egress proxy. npm opens 15, uv up to 50; more wait.
-pub const EGRESS_CONNECTIONS_MAX: usize = 128;
-
-/// Largest head of a request to the egress proxy, bytes; a larger one is refused. Ten times what package managers send.
-pub const EGRESS_HEAD_BYTES_MAX: usize = 32 * 1024;
-
-/// Largest first message of TLS in a tunnel, bytes. With keys for post-quantum exchanges it has about 2 KiB.
-pub const EGRESS_HELLO_BYTES_MAX: usize = 32 * 1024;
-
-/// How long the egress proxy waits for a connection, a request's head, or the beginning of TLS.
-pub const EGRESS_CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// How long a registry or a tunnel may be silent before its connection is closed. Long enough for a mirror that fetches a
-/// package only when it is asked.
-pub const EGRESS_SILENCE_MAX: Duration = Duration::from_secs(120);
-
-/// Redirects of a registry that are followed. Mirrors use one or two.
-pub const EGRESS_REDIRECTS_MAX: usize = 5;
-
-/// Largest index page that is read, bytes; a larger one is refused. The largest of npm have about 30 MB.
-pub const EGRESS_INDEX_BYTES_MAX: usize = 64 * 1024 * 1024;
-
-/// Index pages that one proxy fetches and prepares at the same time; more wait. Each may take ten times its size in memory.
-pub const EGRESS_PREPARED_MAX: usize = 4;
-
-/// Largest file of a registry that is passed on, bytes; the rest is cut, and the client reports it. The largest wheels have 3 GB.
-pub const EGRESS_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
-
-/// What the package cache of one namespace keeps by default, bytes; the least recently used is removed first.
-pub const EGRESS_CACHE_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
-
-/// How long an index page is used without asking when the registry does not say, seconds. npm's own says 300.
-pub const EGRESS_FRESH_S_DEFAULT: u64 = 300;
-
-/// The longest time that an index page is used without asking, whatever the registry says, seconds: a new version of a package
-/// should be found within the hour.
-pub const EGRESS_FRESH_S_MAX: u64 = 3600;
-
-/// Hosts that the record of a sandbox counts by name; the others are counted together. A program can invent any number.
-pub const EGRESS_HOSTS_MAX: usize = 256;
-
-/// Refusals of which the text is kept for the output of the command that caused them; the oldest is dropped first.
-pub const EGRESS_REFUSALS_MAX: usize = 100;
-
-/// Refusals that are shown below the output of one command; the rest is counted.
-pub const EGRESS_REFUSALS_SHOWN_MAX: usize = 5;
-
-/// Largest configuration file of a package manager that is read, bytes; a larger one is reported and ignored.
-pub const EGRESS_SETTINGS_BYTES_MAX: u64 = 1024 * 1024;
-
 /// The user and group that run commands when the workspace belongs to root. Outside of the ranges that Debian and systemd give
 /// to users and services, so that it has no rights on the host; the image names it `agent`.
 pub const SANDBOX_USER: u32 = 61_000;
-
-/// The user and group of Chromium when this process is root. Not the one of commands, which could end it and read its profile.
-#[cfg(all(unix, feature = "chromium"))]
-pub(crate) const BROWSER_USER: u32 = 61_001;

@@ -42,6 +42,7 @@ pub struct ToolOutput {
 
 /// A picture that a tool kept as an artifact of its agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ToolImage {
     /// The file on the host, outside the workspace. It may be gone later: the oldest artifacts are deleted.
     pub path: PathBuf,
@@ -49,8 +50,15 @@ pub struct ToolImage {
     pub media_type: String,
     /// Its size, bytes.
     pub bytes: u64,
-    /// The SHA-256 of its content, hexadecimal: whoever reads the file later can see that it is the same.
+    /// The SHA-256 of its content, hexadecimal: a later reader of the file can see that it is the same.
     pub sha256: String,
+}
+
+impl ToolImage {
+    /// A picture of this type in a file, with its size in bytes and its SHA-256, hexadecimal.
+    pub fn new(path: impl Into<PathBuf>, media_type: impl Into<String>, bytes: u64, sha256: impl Into<String>) -> Self {
+        Self { path: path.into(), media_type: media_type.into(), bytes, sha256: sha256.into() }
+    }
 }
 
 impl ToolOutput {

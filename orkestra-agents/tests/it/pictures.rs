@@ -32,7 +32,7 @@ impl TypedTool for Camera {
         let own = scope.artifacts_path().join("picture.png");
         std::fs::write(&own, vec![7; 100_000]).expect("it can be written");
         let path = arguments.other.map_or(own, PathBuf::from);
-        let image = ToolImage { path, media_type: "image/png".to_owned(), bytes: 100_000, sha256: String::new() };
+        let image = ToolImage::new(path, "image/png", 100_000, "");
         Ok(ToolOutput { images: vec![image], ..ToolOutput::new("Made it.", json!({})) })
     }
 }

@@ -14,7 +14,7 @@ use crate::tool::ToolOutput;
 use crate::tools::blocking;
 use crate::web::untrusted::{boundary, clean, fenced_from, one_line};
 
-/// Pictures and files of one answer that are kept; the rest is counted. A message has room for a hundred thousand empty ones.
+/// Pictures and files of one answer that are kept; the rest is counted. A message can hold a hundred thousand empty ones.
 const ATTACHED_MAX: usize = 8;
 
 /// The tool that reads on in an answer.

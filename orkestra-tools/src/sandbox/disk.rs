@@ -130,7 +130,7 @@ impl Watch {
     /// Blocking.
     fn measure(&mut self) -> Option<Full> {
         let slack = Usage { bytes: DISK_SLACK_BYTES, files: DISK_SLACK_FILES };
-        // Not ended early when it is the first measurement: the command may only make room.
+        // Not ended early when it is the first measurement: the command may only free space.
         let enough =
             self.allowed.map_or(Usage { bytes: u64::MAX, files: self.limit.files * 4 }, |most| most.plus(slack));
         let mut usage = self.workspace.measure(enough);

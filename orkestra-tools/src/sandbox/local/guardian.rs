@@ -54,6 +54,7 @@ impl Guardian {
     }
 
     /// A guardian that removes a directory at the end, which must be this process's to remove.
+    #[cfg(feature = "chromium")]
     pub(crate) fn with_directory(mark: Mark, groups: &[PathBuf], directory: &Path) -> Result<Self, SandboxError> {
         Self::spawn("orkestra-browser-guardian", mark, groups, directory)
     }

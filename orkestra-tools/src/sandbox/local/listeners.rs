@@ -30,7 +30,10 @@ const PORTS_MAX: usize = 64;
 
 /// The sockets that were found to be the sandbox's, by port. Sockets do not change hands.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Known(Arc<Mutex<HashMap<u16, (Instant, Vec<u64>)>>>);
+pub(super) struct Known(Arc<Mutex<HashMap<u16, Found>>>);
+
+/// When they were found, and their inodes.
+type Found = (Instant, Vec<u64>);
 
 impl Known {
     fn has(&self, port: u16, inodes: &[u64]) -> bool {

@@ -120,7 +120,7 @@ async fn a_process_that_fills_the_disk_is_stopped(scene: &Scene) {
     };
     let state = tokio::time::timeout(Duration::from_secs(60), ends).await.expect("it is stopped");
     assert!(state.output.contains("[disk]") && !state.output.contains("ESCAPED"), "{}", state.output);
-    // Until there is room, tools say what to do.
+    // Until there is space, tools say what to do.
     let written = json!({"path": "tool", "content": "x"});
     let refused = ToolSet::builtin().call(&scope(scene), "write_file", written).await.expect_err("it is full");
     assert!(refused.is_for_model() && refused.to_string().contains("remove"), "{refused}");

@@ -1,4 +1,4 @@
-//! Between chromiumoxide, which speaks WebSocket, and Chromium's two pipes (`--remote-debugging-pipe`). Whoever reaches a
+//! Between chromiumoxide, which speaks WebSocket, and Chromium's two pipes (`--remote-debugging-pipe`). A program that reaches a
 //! debugging port controls the browser, and every program of the machine reaches a port, so Chromium has none.
 //!
 //! ```text
