@@ -70,6 +70,7 @@ async fn a_page_of_the_agents_own_server_that_needs_scripts_is_opened_clicked_re
     let Some(options) = options() else { return };
     let web = web(AddressPolicy::global(), options);
     let secret = Server::start(|_| html("secret")).await;
+    let mut directories = Vec::new();
     for (kind, agent) in agents(&web, "own-server-chromium").await {
         let (url, opened) = serve(&agent).await;
         assert!(
@@ -96,13 +97,13 @@ async fn a_page_of_the_agents_own_server_that_needs_scripts_is_opened_clicked_re
         confined(pid);
         close(&agent).await;
         drop(agent);
-        // The tools of all agents share their sessions; another one's page stays.
-        drop(directory);
+        directories.push(directory);
     }
     assert_eq!(secret.paths(), [] as [&str; 0]);
-    let directory = own_chromium().expect("it runs").0;
     drop(web);
-    is_gone(&directory).await;
+    for directory in directories {
+        is_gone(&directory).await;
+    }
 }
 
 /// Of a Chromium that root has started: another user, a network of its own, no debugging port, no `--no-sandbox`.
