@@ -29,6 +29,6 @@ pub use call_log::CALL_LOG_VARIABLE;
 pub use error::{Error, ErrorKind};
 pub use pipeline::{
     Job, MODEL_LABEL, OBJECTIVE_LABEL, Orkestra, OrkestraBuilder, PIPELINE, PROJECT_LABEL, PipelineRequest,
-    SandboxChoice, egress_of_machine,
+    SandboxChoice, egress_of_machine, every_tool,
 };
 pub use workplace::{SandboxKind, SandboxSpec, Workplaces, is_lost_hosts_pause};

@@ -1,4 +1,5 @@
-//! Answers that the user types while runs are shown: the next line answers the oldest open question.
+//! Answers that the user types while runs are shown. One question is prompted for at a time, and the next line answers it. What was
+//! typed before the prompt is not used: it was meant for something else.
 //!
 //! ```text
 //! stdin ──► thread ──► channel ──► Answers::line ──► Run::answer
@@ -9,8 +10,11 @@ use std::collections::VecDeque;
 use std::io::{self, BufRead, IsTerminal};
 
 use orkestra_agents::event::ProductEvent;
-use orkestra_core::prelude::{Run, Seq};
+use orkestra_core::prelude::{Run, RunId, Seq};
+use orkestra_core::projection::WaitsFor;
 use tokio::sync::mpsc;
+
+use crate::screen;
 
 /// How many typed lines wait for a question.
 const LINES_QUEUED_MAX: usize = 16;
@@ -19,6 +23,8 @@ const LINES_QUEUED_MAX: usize = 16;
 pub(crate) struct Answers {
     lines: Option<mpsc::Receiver<String>>,
     open: VecDeque<Question>,
+    /// The question that was prompted for last.
+    prompted: Option<(RunId, Seq)>,
 }
 
 struct Question {
@@ -47,12 +53,12 @@ impl Answers {
                 }
             }
         });
-        Self { lines: Some(lines), open: VecDeque::new() }
+        Self { lines: Some(lines), open: VecDeque::new(), prompted: None }
     }
 
     /// Nobody types anything.
     pub(crate) fn none() -> Self {
-        Self { lines: None, open: VecDeque::new() }
+        Self { lines: None, open: VecDeque::new(), prompted: None }
     }
 
     /// The next typed line. Never returns when there is none any more.
@@ -71,33 +77,69 @@ impl Answers {
         match event {
             ProductEvent::HumanInputRequired { request_id, question: Some(_), key: Some(key), .. } => {
                 let Ok(id) = request_id.parse() else { return };
-                self.open.push_back(Question { run: run.clone(), id: Seq(id), key: key.clone() });
-                if self.lines.is_some() {
-                    eprintln!("type the answer to question {id} and press Enter");
-                }
+                self.add(Question { run: run.clone(), id: Seq(id), key: key.clone() });
             }
             ProductEvent::HumanInputReceived { key: Some(key), .. }
             | ProductEvent::WaitTimedOut { key, .. }
             | ProductEvent::WaitWithdrawn { key, .. } => {
                 self.open.retain(|question| question.key != *key || question.run.id() != run.id());
             }
-            _ => {}
+            _ => return,
+        }
+        self.prompt();
+    }
+
+    /// Adds a question of a run that is continued, which was asked before; prints it.
+    pub(crate) fn ask_again(&mut self, run: &Run, wait: &WaitsFor) {
+        let WaitsFor::Question { key, id, question, .. } = wait else { return };
+        if self.lines.is_some() {
+            let question = question.to::<serde_json::Value>().unwrap_or_default();
+            eprintln!("run {} asks (question {}): {}", run.id(), id.0, screen::asked(&question));
+        }
+        self.add(Question { run: run.clone(), id: *id, key: key.clone() });
+        self.prompt();
+    }
+
+    fn add(&mut self, question: Question) {
+        let is_same = |open: &Question| open.id == question.id && open.run.id() == question.run.id();
+        if !self.open.iter().any(is_same) {
+            self.open.push_back(question);
         }
     }
 
-    /// Answers the oldest open question with `line`.
+    /// Prompts for the oldest open question, once.
+    fn prompt(&mut self) {
+        let oldest = self.open.front().map(|question| (question.run.id().clone(), question.id));
+        if self.prompted == oldest {
+            return;
+        }
+        if let (Some((_, id)), Some(lines)) = (&oldest, &mut self.lines) {
+            while lines.try_recv().is_ok() {}
+            eprintln!("type the answer to question {} and press Enter", id.0);
+        }
+        self.prompted = oldest;
+    }
+
+    /// Answers the question that was prompted for with `line`.
     pub(crate) async fn answer(&mut self, line: &str) {
         let line = line.trim();
         if line.is_empty() {
             return;
         }
-        let Some(Question { run, id, .. }) = self.open.pop_front() else {
-            eprintln!("nobody asks anything now; this line was not used");
+        let Some(Question { run, id, .. }) = self.open.front() else {
+            eprintln!("no question is open now; this line was not used");
             return;
         };
-        if let Err(error) = run.answer(id, line).await {
-            eprintln!("cannot answer question {} of run {}: {error}", id.0, run.id());
+        match run.answer(*id, line).await {
+            Ok(()) => {
+                eprintln!("question {} is answered", id.0);
+                self.open.pop_front();
+            }
+            Err(error) => {
+                eprintln!("cannot answer question {} of run {}: {error}; type the answer again", id.0, run.id());
+            }
         }
+        self.prompt();
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use orkestra_agents::SandboxChoice;
+use orkestra_agents::{SandboxChoice, egress_of_machine};
 use orkestra_tools::mcp::{McpConfig, McpOptions, McpSandboxes, McpTools, McpTransport};
 use orkestra_tools::{DockerOptions, DockerSandbox, LocalOptions};
 
@@ -16,7 +16,12 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 ///
 /// # Errors
 /// A usage error for the file and what it names; a failure when a server does not start.
-pub(crate) async fn connect(file: &Path, data: &Path, sandbox: SandboxChoice) -> Result<McpTools, Failure> {
+pub(crate) async fn connect(
+    file: &Path,
+    data: &Path,
+    sandbox: SandboxChoice,
+    runtime: Option<String>,
+) -> Result<McpTools, Failure> {
     let config = read(file, data)?;
     let is_command = |transport: &McpTransport| matches!(transport, McpTransport::Stdio(_));
     let directory = data.join("mcp");
@@ -30,7 +35,8 @@ pub(crate) async fn connect(file: &Path, data: &Path, sandbox: SandboxChoice) ->
                 ))
             })?;
         }
-        McpSandboxes::docker(directory, DockerOptions::default())
+        let options = DockerOptions::default().with_egress(egress_of_machine(data, "mcp"));
+        McpSandboxes::docker(directory, runtime.into_iter().fold(options, DockerOptions::with_runtime))
     };
     let mut options = McpOptions::new(Arc::new(sandboxes));
     for name in config.secret_names() {

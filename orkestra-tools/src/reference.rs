@@ -103,11 +103,14 @@ impl ToolSet {
 const INTRODUCTION: &str = "\
 # Tools
 
-<!-- Generated from the code: cargo run -p orkestra-tools --example reference > docs/tools.md -->
+<!-- Generated from the code: cargo run -p orkestra-agents --example reference > docs/tools.md -->
 
 What an agent can call. `aios tools` prints this list, `aios tools --json` with the schemas that a model receives. A tool that is
 *read-only* is called again after a crash; the outcome of one that is *mutating* is then unknown, and the model learns that the call was
 interrupted.
+
+A run has those that it can use: `ask_human` where somebody answers, `web_search` with a network, the browser and everything of the web with a real
+model. The tools of MCP servers come beside them: [mcp.md](mcp.md).
 
 Paths are relative to the workspace and cannot leave it. A name with control characters, quotes, backslashes or bytes that are not UTF-8 is
 written in double quotes with C escapes, as git does: `\"a\\nb\"`. All limits with their reasons are in `orkestra-tools/src/limits.rs`.

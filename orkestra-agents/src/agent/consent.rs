@@ -27,6 +27,8 @@ pub(crate) const ANSWER_TIME: Duration = Duration::from_secs(24 * 60 * 60);
 
 const QUESTION_CHARACTERS_MAX: u32 = 4_000;
 const CHOICES_MAX: u32 = 12;
+/// Arguments that a person is asked to consent to, bytes of JSON: some pages.
+const CONSENT_BYTES_MAX: usize = 16 * 1024;
 /// The answers that consent. Everything else refuses.
 const CONSENTING: [&str; 8] = ["allow", "allowed", "approve", "approved", "yes", "y", "ok", "true"];
 /// The answer that consents to one call where others consent to all of a run.
@@ -214,6 +216,11 @@ pub(super) fn judge(policy: &Policy, tools: &ToolSet, consents: &Consents, tool:
 }
 
 impl Waiting {
+    /// Whether a person cannot be expected to read what they would consent to.
+    pub(super) fn is_too_long(&self, arguments: &Value) -> bool {
+        matches!(self, Self::Consent(_)) && arguments.to_string().len() > CONSENT_BYTES_MAX
+    }
+
     /// Asks and waits. A call of the same task after a restart finds the question asked, and the answer if there is one.
     pub(super) async fn ask(
         &self,
@@ -293,6 +300,14 @@ impl Waiting {
             }
         }
     }
+}
+
+/// What the model reads about a call that needs consent and is too long for it.
+pub(super) fn too_long(tool: &str) -> String {
+    format!(
+        "{tool} was not called: a person has to consent to it, and its arguments have more than {CONSENT_BYTES_MAX} bytes. Call it with \
+         shorter ones; write long content to a file first."
+    )
 }
 
 /// What the model reads about a call that the policy denies.

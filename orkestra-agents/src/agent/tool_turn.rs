@@ -63,7 +63,12 @@ impl ToolTurn<'_> {
     pub(super) async fn call(&self, key: &str, call: &ToolCall) -> TaskResult<ToolRecord> {
         let record = self.step(key, call, None).await?;
         let Some(waiting) = record.waits else { return Ok(record) };
-        let shown = events::shown(&call.arguments.to_value());
+        // A person consents to what will be done, so nothing of it is left out.
+        let shown = call.arguments.to_value();
+        if waiting.is_too_long(&shown) {
+            let told = consent::record(consent::too_long(&call.name), true);
+            return self.told(&format!("{key}/told"), call, told).await;
+        }
         let (secrets, limit) = (self.workplace.secrets(), self.workplace.answer_time());
         let cx = self.cx.scope(&format!("{key}/ask"))?;
         match waiting.ask(&cx, &call.name, &shown, limit, secrets).await? {

@@ -114,6 +114,23 @@ impl Desk {
     }
 }
 
+/// Every tool that agents of the pipeline can have, for references of them: a run has those that its model, its network and its
+/// embedder allow.
+///
+/// ```
+/// let tools = orkestra_agents::every_tool()?;
+/// assert!(tools.get("browser_navigate").is_some() && tools.get("ask_human").is_some());
+/// # Ok::<(), orkestra_agents::Error>(())
+/// ```
+///
+/// # Errors
+/// [`ErrorKind::Engine`] when no HTTP client can be made.
+pub fn every_tool() -> Result<ToolSet, Error> {
+    let client = GuardedClient::new(AddressPolicy::global());
+    let client = client.map_err(|error| Error::new(ErrorKind::Engine, error.to_string()))?;
+    Ok(ToolSet::builtin().with_web(&WebTools::new(client)).with(ask_human()))
+}
+
 /// The host of a registry; `None` for one that has only an address.
 fn host_of(address: &str) -> Option<AllowedHost> {
     let url = Url::parse(address).ok()?;

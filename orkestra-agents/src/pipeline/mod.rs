@@ -25,6 +25,7 @@ mod request;
 mod roles;
 mod sandbox_choice;
 
+pub use desk::every_tool;
 pub use graph::{PIPELINE, select};
 pub use job::Job;
 pub use machine::egress_of_machine;

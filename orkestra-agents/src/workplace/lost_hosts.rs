@@ -11,6 +11,8 @@ use tokio::sync::{mpsc, oneshot};
 
 /// How many processes in a row a run may lose before it is paused. One is an accident, two may be a coincidence.
 pub(crate) const LOST_HOSTS_MAX: u32 = 3;
+/// How many times as many processes a run may lose in all, with progress in between, until a person resumes it.
+const TOTAL_FACTOR: u32 = 3;
 /// The beginning of the reason of the pause.
 const REASON: &str = "its process was lost";
 /// How many runs may wait to be checked: as many as agents that start at once.
@@ -53,13 +55,17 @@ pub(crate) async fn pause_if_lost(run: &Run, max: u32) -> Result<(), Error> {
             break;
         }
     }
-    if lost.processes < max {
+    // NOTE: the second rule is for work that makes some progress each time before it ends its process.
+    if lost.processes < max && lost.in_all < max.saturating_mul(TOTAL_FACTOR) {
         return Ok(());
     }
     let reason = format!(
-        "{REASON} {} times in a row while it was under way, and nothing of its work got done in between: what its agents run may \
-         end it; look at its last calls, and resume it if they are harmless",
-        lost.processes
+        "{REASON} {} while it was under way: what its agents run may end it; look at its last calls, and resume it if they are harmless",
+        if lost.processes < max {
+            format!("{} times", lost.in_all)
+        } else {
+            format!("{} times in a row, and nothing of its work got done in between,", lost.processes)
+        }
     );
     tracing::warn!(run = %run.id(), processes = lost.processes, "a run is paused because its process was lost repeatedly");
     run.pause(&reason).await
@@ -74,7 +80,10 @@ pub fn is_lost_hosts_pause(reason: &str) -> bool {
 /// The processes that a run has lost in a row.
 #[derive(Default)]
 struct Lost {
+    /// Since the last progress.
     processes: u32,
+    /// Since a person resumed it, whatever was done in between.
+    in_all: u32,
     was_released: bool,
 }
 
@@ -83,8 +92,12 @@ impl Lost {
         match event {
             Event::Released => self.was_released = true,
             Event::Recovered if std::mem::take(&mut self.was_released) => {}
-            Event::Recovered => self.processes += 1,
-            Event::RunResumed | Event::NodeCompleted { .. } | Event::QuestionAnswered { .. } => self.processes = 0,
+            Event::Recovered => {
+                self.processes += 1;
+                self.in_all += 1;
+            }
+            Event::RunResumed => (self.processes, self.in_all) = (0, 0),
+            Event::NodeCompleted { .. } | Event::QuestionAnswered { .. } => self.processes = 0,
             Event::StepCompleted { step, .. } if is_progress(step) => self.processes = 0,
             _ => {}
         }
@@ -124,6 +137,13 @@ mod tests {
         for progress in [step("a1/turn-2/tool-0-read_file"), Event::RunResumed] {
             assert_eq!(lost(&[twice.as_slice(), &[progress, Event::Recovered]].concat()), 1);
         }
+        let mut in_all = Lost::default();
+        for event in [step("a1/turn-2/tool-0-read_file"), Event::Recovered].iter().cycle().take(18) {
+            in_all.observe(event);
+        }
+        assert_eq!((in_all.processes, in_all.in_all), (1, 9), "progress does not hide that it dies each time");
+        in_all.observe(&Event::RunResumed);
+        assert_eq!(in_all.in_all, 0);
         assert_eq!(lost(&[Event::Released, Event::Recovered, Event::Released, Event::Recovered]), 0);
         assert_eq!(lost(&[Event::Recovered, Event::Released, Event::Recovered, Event::Recovered]), 2);
     }

@@ -229,7 +229,7 @@ impl Workplaces {
     /// # Errors
     /// [`ErrorKind::Sandbox`] when it cannot be started here.
     pub(crate) async fn probe_local(&self, spec: &SandboxSpec) -> Result<Confinement, Error> {
-        let path = self.data.join("workspace").join(PROBE);
+        let path = self.data.join(PROBE);
         let unusable = |error: SandboxError| {
             let message = format!("cannot use the local sandbox here: {error}; use Docker, or another network");
             Error::new(ErrorKind::Sandbox, message).with_source(error)
@@ -239,6 +239,8 @@ impl Workplaces {
         if let Err(error) = sandbox.close().await {
             tracing::debug!(%error, "cannot close a sandbox that was only looked at");
         }
+        // Nothing was run in it. Another probe may still use it; then that one removes it.
+        let _ = std::fs::remove_dir(&path);
         Ok(confinement)
     }
 

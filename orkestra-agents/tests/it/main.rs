@@ -12,6 +12,7 @@ mod model_http;
 mod model_local;
 mod network;
 mod pictures;
+mod reference;
 mod secrets;
 mod support;
 mod validators;

@@ -54,14 +54,16 @@ pub(super) async fn resume(
     hidden: &Hidden,
     paused: Paused,
 ) -> Result<Exit, Failure> {
-    let mut choice = SandboxChoice::default();
+    let mut are_local = true;
     for (_, view) in &views {
         let job: Result<Job, _> = view.input.to();
-        if job.is_ok_and(|job| job.sandbox.kind == SandboxKind::Local) {
+        let is_local = job.is_ok_and(|job| job.sandbox.kind == SandboxKind::Local);
+        if is_local {
             need_python("")?;
-            choice = SandboxChoice::Local;
         }
+        are_local &= is_local;
     }
+    let choice = if are_local { SandboxChoice::Local } else { SandboxChoice::default() };
     let ids: Vec<RunId> = views.iter().map(|(_, view)| view.id.clone()).collect();
     let store = place.leaving_all_but(&ids);
     // NOTE: each run's journal holds its model and sandbox; these choices apply to new runs, of which there are none, and to
@@ -75,7 +77,7 @@ pub(super) async fn resume(
                 && paused == Paused::Resume
                 && let Err(error) = run.resume().await
             {
-                session.orkestra.shutdown().await;
+                session.shut_down().await;
                 let exit = if budget_used_up(&view).is_some() { Exit::Budget } else { Exit::Failed };
                 return Err(Failure::new(exit, error.to_string()));
             }

@@ -39,7 +39,7 @@ pub(super) async fn perform(arguments: RunArguments) -> Result<Exit, Failure> {
     let run = match session.orkestra.create(request).await {
         Ok(run) => run,
         Err(error) => {
-            session.orkestra.shutdown().await;
+            session.shut_down().await;
             return Err(error.into());
         }
     };

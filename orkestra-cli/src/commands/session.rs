@@ -28,6 +28,9 @@ use crate::web;
 /// How long the running calls of a run that is out of budget may take.
 const DRAIN_MAX: Duration = Duration::from_secs(120);
 
+/// How long an answer is waited for when nobody can give one.
+const NO_ANSWER_TIME: Duration = Duration::from_secs(1);
+
 /// The runs of a directory are one user's.
 const CACHE_NAMESPACE: &str = "default";
 /// How a host is allowed, for the agent that was refused and the person who reads it.
@@ -71,7 +74,7 @@ impl Session {
             .filter_map(|name| Some((name, std::env::var(name).ok()?)));
         let secrets = Secrets::new(known).map_err(|error| orkestra_agents::Error::usage(error.to_string()))?;
         let mcp = match &hidden.servers.mcp {
-            Some(file) => Some(mcp::connect(file, &place.data, sandbox).await?),
+            Some(file) => Some(mcp::connect(file, &place.data, sandbox, runtime.clone()).await?),
             None => None,
         };
         let secrets = match &mcp {
@@ -90,6 +93,10 @@ impl Session {
         }
         if let Some(mcp) = &mcp {
             builder = builder.tool_source(Arc::new(mcp.clone()));
+        }
+        if !has_answers {
+            // Nothing else can answer while this process has the store, so a call that asks is refused at once.
+            builder = builder.answer_time(NO_ANSWER_TIME);
         }
         let orkestra = builder.questions(has_answers).start(store).await?;
         let answers = if has_answers { Answers::listen() } else { Answers::none() };
@@ -120,6 +127,9 @@ impl Session {
         let mut followed = Vec::new();
         for (watched, view) in runs {
             screen.begin(&view).map_err(|error| unwritable(&error))?;
+            for wait in view.nodes.iter().flat_map(|node| &node.waits_for) {
+                self.answers.ask_again(&watched.run, wait);
+            }
             followed.push(watched);
         }
         let ending = follow(followed, screen, &mut self.stop, &mut self.answers).await;
@@ -143,11 +153,16 @@ impl Session {
             }
             Err(error) => Err(unwritable(&error)),
         };
+        self.shut_down().await;
+        exit
+    }
+
+    /// Stops the engine and the servers of tools. Unfinished runs continue at the next start.
+    pub(super) async fn shut_down(&self) {
         self.orkestra.shutdown().await;
         if let Some(mcp) = &self.mcp {
             mcp.close().await;
         }
-        exit
     }
 
     async fn summarize(

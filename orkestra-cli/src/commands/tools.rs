@@ -1,7 +1,7 @@
 //! `aios tools`: lists the tools of agents, from the code, and those of the MCP servers that are named. Needs no store.
 
 use orkestra_tools::mcp::McpTools;
-use orkestra_tools::{Effect, ToolReference, ToolSet, ToolSource as _};
+use orkestra_tools::{Effect, ToolReference, ToolSource as _};
 
 use super::print;
 use crate::args::{Sandbox, ToolsArguments};
@@ -12,13 +12,14 @@ use crate::mcp;
 const WIDTH: usize = 100;
 
 pub(super) async fn perform(arguments: &ToolsArguments) -> Result<Exit, Failure> {
-    let mut tools = ToolSet::builtin().reference();
+    let mut tools = orkestra_agents::every_tool()?.reference();
     let mut approvals = String::new();
     if let Some(file) = &arguments.servers.mcp {
         let directory = tempfile::tempdir();
         let directory = directory
             .map_err(|error| Failure::failed(format!("cannot create a directory for the servers: {error}")))?;
-        let mcp = mcp::connect(file, directory.path(), Sandbox::choice(arguments.sandbox.clone()).0).await?;
+        let (sandbox, runtime) = Sandbox::choice(arguments.sandbox.clone());
+        let mcp = mcp::connect(file, directory.path(), sandbox, runtime).await?;
         tools.extend(mcp.tools().reference());
         approvals = approvals_of(&mcp);
         mcp.close().await;

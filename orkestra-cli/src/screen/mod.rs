@@ -15,6 +15,7 @@ use orkestra_core::prelude::RunView;
 pub(crate) use self::json::Json;
 pub(crate) use self::lines::Lines;
 use self::tree::Tree;
+pub(crate) use self::words::asked;
 
 /// A way to show events.
 pub(crate) trait Screen {

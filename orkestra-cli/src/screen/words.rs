@@ -115,7 +115,7 @@ fn budget(meter: &str, limit: Option<f64>) -> String {
 
 fn asks(question: Option<&Value>, request_id: &str) -> String {
     match question {
-        Some(question) => format!("asks (question {}): {}", one_line(request_id), sentence(&asked(question))),
+        Some(question) => format!("asks (question {}): {}", one_line(request_id), asked(question)),
         None => format!("waiting for an answer: {}", sentence(request_id)),
     }
 }
@@ -132,14 +132,33 @@ fn usage(tokens: Tokens, cost_usd: Option<f64>, model: &str) -> String {
     format!("used {} tokens in, {} out ({})", shown(tokens.input), shown(tokens.output), one_line(model))
 }
 
-/// The text of a question and the answers to choose from; any other value as JSON.
-fn asked(question: &Value) -> String {
-    let Some(text) = question.get("text").and_then(Value::as_str) else { return plain(question) };
+/// The text of a question, the answers to choose from, and the whole arguments of the call that it is about; any other value as
+/// JSON.
+pub(crate) fn asked(question: &Value) -> String {
+    let Some(text) = question.get("text").and_then(Value::as_str) else { return sentence(&plain(question)) };
     let choices = question.get("choices").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    match choices.iter().filter_map(Value::as_str).collect::<Vec<_>>().as_slice() {
-        [] => text.to_owned(),
-        choices => format!("{text} ({})", choices.join(", ")),
+    let text = match choices.iter().filter_map(Value::as_str).collect::<Vec<_>>().as_slice() {
+        [] => sentence(text),
+        choices => sentence(&format!("{text} ({})", choices.join(", "))),
+    };
+    // NOTE: uncut, because a person consents to all of it; their length is limited where the question is asked.
+    match question.get("arguments") {
+        Some(arguments) => format!("{text} with {}", visible(&one_line(&arguments.to_string()))),
+        None => text,
     }
+}
+
+/// Characters that hide or reorder others as escapes.
+fn visible(text: &str) -> String {
+    let hides = |one: char| matches!(one, '\u{ad}' | '\u{61c}' | '\u{feff}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}');
+    text.chars().fold(String::new(), |mut shown, one| {
+        if hides(one) {
+            shown.extend(one.escape_unicode())
+        } else {
+            shown.push(one)
+        }
+        shown
+    })
 }
 
 /// How often a host was used.

@@ -11,6 +11,8 @@ fn the_tools_are_listed_as_text_and_as_json() {
     for part in [
         "read_file(path, limit?, offset?)  read-only",
         "apply_patch(patch)  mutating",
+        "browser_click(selector)  mutating",
+        "ask_human(question, choices?)  read-only",
         "limit: a file has at most 2 MiB",
     ] {
         assert!(text.contains(part), "{part}: {text}");

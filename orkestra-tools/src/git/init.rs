@@ -112,7 +112,7 @@ exit 0
 fn describe(printed: &Printed) -> ToolOutput {
     let first = |letter| printed.with(letter).next().unwrap_or_default();
     let (branch, commit) = (one_line(first('B'), 100), one_line(first('H'), 64));
-    let short = &commit[..commit.len().min(10)];
+    let short = commit.get(..10).unwrap_or(&commit);
     let on = if branch.is_empty() { "no branch (detached)".to_owned() } else { format!("branch {branch}") };
     if printed.with('O').next().is_some() {
         let at = if short.is_empty() { "without a commit".to_owned() } else { format!("at commit {short}") };

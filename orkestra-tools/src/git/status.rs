@@ -102,7 +102,7 @@ fn describe(state: &State, is_cut: bool) -> String {
         text.push_str("Last commits:\n");
     }
     for commit in &state.commits {
-        let short = &commit.id[..commit.id.len().min(10)];
+        let short = commit.id.get(..10).unwrap_or(&commit.id);
         text.push_str(&format!("{short} {} {} ({})\n", commit.date, commit.subject, commit.author));
     }
     text.truncate(text.trim_end().len());

@@ -285,6 +285,12 @@ impl Server {
     async fn read_list(&self, connection: &Connection, is_of_all: bool) -> Result<(), String> {
         let (tools, is_cut) = connection.list(MCP_START_TIMEOUT).await?;
         let mut listed = listed(&self.spec, &tools);
+        // A server may repeat what it was configured with.
+        for definition in &mut listed.definitions {
+            definition.description = self.secrets.masked(std::mem::take(&mut definition.description));
+            self.secrets.mask_json(&mut definition.schema);
+        }
+        listed.warnings = listed.warnings.into_iter().map(|warning| self.secrets.masked(warning)).collect();
         if is_cut {
             listed.warnings.push(format!(
                 "the list of tools of the MCP server `{}` is too long; its end was not read",

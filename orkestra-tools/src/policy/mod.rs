@@ -149,8 +149,14 @@ impl Policy {
             let matches = |rule: &Rule| rule.matches_host(&request.tool, host);
             decisions.push(self.strictest(&request.tool, host, None, matches));
         }
-        if decisions.is_empty() {
+        // An allowed command, path or host does not allow a tool of a stranger that takes one.
+        let is_covered = |decision: &Decision| self.is_named_by(decision, &request.tool);
+        if decisions.is_empty() || (is_mcp(&request.tool) && !decisions.iter().all(is_covered)) {
             decisions.push(self.strictest(&request.tool, &request.tool, None, |rule| rule.matches_tool(&request.tool)));
+        }
+        if request.has_more_texts {
+            let matches = |rule: &Rule| rule.matches_unread(&request.tool);
+            decisions.extend(self.strictest_rule(&request.tool, Some("it has more texts than are looked at"), matches));
         }
         for path in &request.possible_paths {
             let matches = |rule: &Rule| rule.matches_possible_path(&request.tool, path);
@@ -160,6 +166,12 @@ impl Policy {
         let strictest = decisions.iter().map(|decision| decision.action).max().unwrap_or(self.inner.default);
         let found = decisions.into_iter().find(|decision| decision.action == strictest);
         found.unwrap_or_else(|| self.otherwise(&request.tool, &request.tool))
+    }
+
+    /// Whether the rule that decided is one for this tool.
+    fn is_named_by(&self, decision: &Decision, tool: &str) -> bool {
+        let rules = self.inner.rules.iter().filter(|rule| Some(&rule.name) == decision.rule.as_ref());
+        rules.into_iter().any(|rule| !rule.tools.is_empty() && rule.is_for(tool))
     }
 
     /// The decisions on the parts of a command line.
@@ -236,15 +248,13 @@ fn is_mcp(tool: &str) -> bool {
 
 /// Whether the part changes where programs are found or what is loaded into them.
 fn redefines(part: &Part) -> bool {
-    const NAMES: [&str; 6] = ["PATH", "IFS", "ENV", "BASH_ENV", "CDPATH", "SHELLOPTS"];
-    let is_special = |name: &str| NAMES.contains(&name) || name.starts_with("LD_");
     let words = part.words.iter().skip(1).map(shell::Word::leading);
     let declares = matches!(
         part.name(),
         Some("export" | "readonly" | "local" | "declare" | "typeset" | "read" | "printf" | "unset")
     );
-    part.assigned.iter().any(|name| is_special(name))
-        || (declares && words.map(|word| word.split('=').next().unwrap_or_default()).any(is_special))
+    part.assigned.iter().any(|name| shell::is_special(name))
+        || (declares && words.map(|word| word.split('=').next().unwrap_or_default()).any(shell::is_special))
 }
 
 /// A subject for people: one line, not too long.

@@ -48,6 +48,8 @@ pub struct PolicyRequest {
     pub commands: Vec<String>,
     /// Hosts of addresses in the arguments.
     pub hosts: Vec<String>,
+    /// Whether there are more such texts than [`POLICY_GUESSES_MAX`]: then rules on paths that ask or deny match.
+    pub has_more_texts: bool,
     /// Whether a relative path in a command line is relative to a directory other than the workspace.
     pub has_cwd: bool,
 }
@@ -92,12 +94,22 @@ impl PolicyRequest {
     /// Every text that is short enough for a path.
     fn guess(&mut self, value: &Value) {
         match value {
-            Value::String(text) if text.is_empty() || text.len() > PATH_BYTES_MAX || text.contains('\n') => {}
-            Value::String(_) if self.possible_paths.len() >= POLICY_GUESSES_MAX => {}
-            Value::String(text) => self.possible_paths.push(text.strip_prefix("file://").unwrap_or(text).to_owned()),
+            Value::String(text) => self.may_be_path(text),
             Value::Array(values) => values.iter().for_each(|value| self.guess(value)),
-            Value::Object(fields) => fields.values().for_each(|value| self.guess(value)),
+            Value::Object(fields) => fields.iter().for_each(|(name, value)| {
+                // A map from paths to contents is common. Names of arguments are not paths in themselves, and match no rule.
+                self.may_be_path(name);
+                self.guess(value);
+            }),
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+
+    fn may_be_path(&mut self, text: &str) {
+        if self.possible_paths.len() >= POLICY_GUESSES_MAX {
+            self.has_more_texts = true;
+        } else if !text.is_empty() && text.len() <= PATH_BYTES_MAX && !text.contains('\n') {
+            self.possible_paths.push(text.strip_prefix("file://").unwrap_or(text).to_owned());
         }
     }
 

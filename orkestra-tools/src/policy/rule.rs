@@ -91,7 +91,15 @@ impl Rule {
         }
     }
 
-    fn is_for(&self, tool: &str) -> bool {
+    /// Whether it may match a path among texts that were not looked at.
+    pub(super) fn matches_unread(&self, tool: &str) -> Match {
+        match &self.subject {
+            Subject::Path(_) if self.action != Action::Allow && self.is_for(tool) => Match::Maybe,
+            _ => Match::No,
+        }
+    }
+
+    pub(super) fn is_for(&self, tool: &str) -> bool {
         self.tools.is_empty() || self.tools.iter().any(|glob| glob.is_match(tool))
     }
 }

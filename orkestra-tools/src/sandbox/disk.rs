@@ -37,7 +37,7 @@ impl Full {
         let Self { place, usage, limit } = self;
         let deep = usage.files == u64::MAX;
         let what = if deep {
-            "its directories are nested too deeply to be counted".to_owned()
+            "its directories are nested too deeply, or closed (`chmod u+rwx` opens them), to be counted".to_owned()
         } else if usage.bytes > limit.bytes {
             format!("it takes {} MB of the disk, and may take {} MB", usage.bytes / 1_000_000, limit.bytes / 1_000_000)
         } else {
@@ -78,8 +78,10 @@ pub(super) async fn exceeded(place: &'static str, workspace: &Workspace, process
         match look.await {
             Ok((None, same)) => watch = same,
             Ok((Some(full), _)) => return full,
-            // The runtime ends, or measuring panicked.
-            Err(_) => return std::future::pending().await,
+            // The runtime ends.
+            Err(error) if error.is_cancelled() => return std::future::pending().await,
+            // Measuring panicked: without it there is no limit, so nothing goes on.
+            Err(_) => return Full { place, usage: Usage { bytes: 0, files: u64::MAX }, limit },
         }
     }
 }
@@ -134,7 +136,7 @@ impl Watch {
         let enough =
             self.allowed.map_or(Usage { bytes: u64::MAX, files: self.limit.files * 4 }, |most| most.plus(slack));
         let mut usage = self.workspace.measure(enough);
-        let allowed = *self.allowed.get_or_insert_with(|| allowed(self.limit, usage));
+        let allowed = *self.allowed.get_or_insert_with(|| self.workspace.ceiling(usage, allowed(self.limit, usage)));
         if !usage.exceeds(allowed) && self.workspace.space().minus(self.begun).exceeds(allowed.minus(usage)) {
             usage = usage.plus(removed_but_open(&(self.processes)(), &self.workspace));
         }

@@ -7,6 +7,7 @@
 //! A file counts with the blocks that it takes, not with its length, and once, however many names it has.
 
 use std::collections::HashSet;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -69,6 +70,8 @@ pub(crate) struct Known {
 pub(super) struct Quota {
     limit: Usage,
     known: Mutex<Option<Known>>,
+    /// What commands may reach while the limit is exceeded: it does not grow from command to command.
+    ceiling: Mutex<Option<Usage>>,
 }
 
 impl Quota {
@@ -80,11 +83,24 @@ impl Quota {
 impl Workspace {
     /// Limits what it takes of the disk; once. Writes of tools that exceed the limit fail, and a sandbox stops its commands.
     pub(crate) fn limit_disk(&self, limit: Usage) {
-        let _ = self.handle.quota.set(Quota { limit, known: Mutex::new(None) });
+        let _ = self.handle.quota.set(Quota { limit, known: Mutex::new(None), ceiling: Mutex::new(None) });
     }
 
     pub(crate) fn disk_limit(&self) -> Option<Usage> {
         self.handle.quota.get().map(|quota| quota.limit)
+    }
+
+    /// The most that commands may take when `now` is taken and they would be let go up to `most`. Once the limit is exceeded the first
+    /// answer holds, until less than the limit is taken.
+    pub(crate) fn ceiling(&self, now: Usage, most: Usage) -> Usage {
+        let Some(quota) = self.handle.quota.get() else { return most };
+        let mut ceiling = quota.ceiling.lock().unwrap_or_else(PoisonError::into_inner);
+        if !now.exceeds(quota.limit) {
+            *ceiling = None;
+            return most;
+        }
+        let known = ceiling.unwrap_or(most);
+        *ceiling.insert(Usage { bytes: known.bytes.min(most.bytes), files: known.files.min(most.files) })
     }
 
     pub(crate) fn known_usage(&self) -> Option<Known> {
@@ -149,8 +165,8 @@ struct Pending {
     path: PathBuf,
 }
 
-/// Walks by paths below open directories, so that depth costs few descriptors. Deeper than [`BASES_MAX`] allows nothing is
-/// counted, and every limit is exceeded.
+/// Walks by paths below open directories, so that depth costs few descriptors. Deeper than [`BASES_MAX`] allows, and where a
+/// directory cannot be listed, nothing is counted, and every limit is exceeded.
 fn measure(root: &Dir, enough: Usage) -> Usage {
     let mut usage = Usage { bytes: blocks(root.dir_metadata().ok().as_ref()), files: 1 };
     let mut several = HashSet::new();
@@ -158,11 +174,15 @@ fn measure(root: &Dir, enough: Usage) -> Usage {
     let mut bases = vec![Rc::downgrade(&base)];
     let mut pending = vec![Pending { base, path: PathBuf::new() }];
     while let Some(Pending { base, path }) = pending.pop() {
-        // Removed meanwhile, or closed to us: not counted.
         let opened = if path.as_os_str().is_empty() { base.try_clone() } else { base.open_dir(&path) };
-        let Some((dir, entries)) = opened.ok().and_then(|dir| Some((dir.try_clone().ok()?, dir.entries().ok()?)))
-        else {
-            continue;
+        let (dir, entries) = match opened.and_then(|dir| Ok((dir.try_clone()?, dir.entries()?))) {
+            Ok(opened) => opened,
+            // What cannot be listed can be written into all the same.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                return Usage { bytes: usage.bytes, files: u64::MAX };
+            }
+            // Removed meanwhile.
+            Err(_) => continue,
         };
         let (base, path) = if path.as_os_str().len() > PATH_BYTES_MAX {
             bases.retain(|base| base.strong_count() > 0);
@@ -253,5 +273,18 @@ mod tests {
         std::fs::remove_file(root.path().join("0")).expect("removed");
         workspace.write("one-more", b"x").expect("there is room again");
         workspace.write("one-more", b"y").expect_err("the old file stays until the new one is complete");
+    }
+
+    #[test]
+    fn what_commands_may_reach_in_a_full_workspace_does_not_grow() {
+        let root = tempfile::tempdir().expect("a directory");
+        let workspace = Workspace::open(root.path()).expect("opened");
+        let bytes = |bytes| Usage { bytes, files: 1 };
+        workspace.limit_disk(Usage { bytes: 100, files: 10 });
+        for (now, most, expected) in
+            [(200, 216, 216), (216, 232, 216), (150, 166, 166), (50, 100, 100), (200, 216, 216)]
+        {
+            assert_eq!(workspace.ceiling(bytes(now), bytes(most)), bytes(expected), "{now}");
+        }
     }
 }

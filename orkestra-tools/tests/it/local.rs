@@ -142,6 +142,9 @@ async fn nothing_of_a_crashed_process_runs_beside_the_next_one() {
     let mut host = std::process::Command::new(std::env::current_exe().expect("a path"));
     host.args(["--exact", "local::victim_of_a_crash"]).stdout(std::process::Stdio::null());
     host.env("ORKESTRA_TEST_VICTIM", &workspace).env("ORKESTRA_TEST_VICTIM_SECONDS", &seconds);
+    let scratch = root.path().join("scratch");
+    std::fs::create_dir(&scratch).expect("created");
+    host.env("TMPDIR", &scratch);
     let mut host = host.spawn().expect("spawned");
     eventually("the victim runs its command", || is_running(&daemon) && is_running(&command)).await;
     // Its guardian ends all of it; a second sandbox does not kill the processes of a live one.
@@ -152,7 +155,11 @@ async fn nothing_of_a_crashed_process_runs_beside_the_next_one() {
     eventually("the guardian kills what a dead process started", || !is_running(&command) && !is_running(&daemon))
         .await;
     drop(beside);
-    eventually("no guardian is left", || !command_lines().iter().any(|line| line.contains("orkestra-guardian"))).await;
+    // It has the directory in its command line.
+    let place = scratch.to_string_lossy().into_owned();
+    eventually("no guardian is left", || !command_lines().iter().any(|line| line.contains(&place))).await;
+    let left: Vec<_> = std::fs::read_dir(&scratch).expect("readable").collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[tokio::test]

@@ -13,7 +13,6 @@ mod patch;
 mod pipes;
 mod policy;
 mod processes;
-mod reference;
 mod sandbox_table;
 mod search;
 mod secrets;

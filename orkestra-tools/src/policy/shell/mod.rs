@@ -17,6 +17,8 @@ mod wrappers;
 #[cfg(test)]
 mod tests;
 
+use crate::limits::COMMAND_BYTES_MAX;
+
 /// Nesting of subshells, substitutions and wrappers. Deeper scripts are unclear; the parser is recursive.
 const DEPTH_MAX: usize = 16;
 
@@ -128,9 +130,19 @@ impl Part {
     }
 }
 
-/// The commands that `text` runs.
+/// Whether the variable decides where programs are found or what is loaded into them.
+pub(super) fn is_special(name: &str) -> bool {
+    const NAMES: [&str; 6] = ["PATH", "IFS", "ENV", "BASH_ENV", "CDPATH", "SHELLOPTS"];
+    NAMES.contains(&name) || name.starts_with("LD_")
+}
+
+/// The commands that `text` runs. One that is longer than a command may be is unclear.
 pub(super) fn parse(text: &str) -> Script {
     let mut script = Script::default();
+    if text.len() > COMMAND_BYTES_MAX {
+        script.unclear = Some(format!("it is longer than {COMMAND_BYTES_MAX} bytes"));
+        return script;
+    }
     if let Err(reason) = into(text, 0, &mut script.parts) {
         script.unclear = Some(reason);
     }

@@ -2,7 +2,7 @@
 //! the commands that they run. One whose options are not known here is opaque.
 
 use super::parser::OPENING;
-use super::{DEPTH_MAX, Part, Piece, Unclear, Word, into};
+use super::{DEPTH_MAX, Part, Piece, Unclear, Word, into, is_special};
 
 /// A command whose arguments end with a command.
 #[derive(Clone, Copy)]
@@ -143,7 +143,7 @@ pub(super) fn unwrap(mut part: Part, depth: usize, parts: &mut Vec<Part>) -> Res
         }
     }
     part.opaque = inner.opaque;
-    let assigned = part.assigned.clone();
+    let assigned = representative(&part.assigned);
     parts.push(part);
     let first = parts.len();
     for text in inner.scripts {
@@ -155,6 +155,12 @@ pub(super) fn unwrap(mut part: Part, depth: usize, parts: &mut Vec<Part>) -> Res
     // What a wrapper sets holds for what it runs.
     parts[first..].iter_mut().for_each(|part| part.assigned.extend_from_slice(&assigned));
     Ok(())
+}
+
+/// What matters of the names that a wrapper sets: whether there are any, and a special one if there is one. IMPORTANT: a script can set
+/// thousands of names for thousands of commands, so all of them must not be kept for each.
+fn representative(names: &[String]) -> Vec<String> {
+    names.iter().find(|name| is_special(name)).or(names.first()).cloned().into_iter().collect()
 }
 
 /// What a command runs.

@@ -30,6 +30,9 @@ use crate::egress::EgressProxy;
 use crate::limits::{DRAIN, EGRESS_REFUSALS_SHOWN_MAX, MACHINERY_TIMEOUT};
 use crate::scope::Unobserved;
 
+/// The ids of a session and of a wrapper are two numbers.
+pub(super) const SESSION_LINE_BYTES_MAX: usize = 64;
+
 /// How often the daemon is asked whether a command has ended.
 pub(super) const POLL: Duration = Duration::from_millis(500);
 
@@ -217,9 +220,11 @@ impl<'run> SessionReader<'run> {
             let taken = newline.map_or(bytes.len(), |newline| newline + 1);
             self.line.extend_from_slice(&bytes[..taken]);
             bytes = &bytes[taken..];
-            if newline.is_some() {
+            // Another process of the container may write here before the wrapper does. Then no session is known, and the search for
+            // what is left finds all of it.
+            if newline.is_some() || self.line.len() > SESSION_LINE_BYTES_MAX {
                 self.has_line = true;
-                if let Some((shared, number)) = self.command {
+                if let Some((shared, number)) = self.command.filter(|_| self.line.len() <= SESSION_LINE_BYTES_MAX) {
                     shared.add_session(number, &self.line);
                 }
             }

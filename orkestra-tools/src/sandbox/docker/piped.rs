@@ -16,7 +16,7 @@ use super::super::process::{Ended, Until};
 use super::super::{Command, SandboxError};
 use super::Shared;
 use super::container::WORKSPACE;
-use super::exec::{Exec, Leftovers, POLL, Place, exit_code, full, open};
+use super::exec::{Exec, Leftovers, POLL, Place, SESSION_LINE_BYTES_MAX, exit_code, full, open};
 use super::scripts::WRAPPER_PIPED;
 use crate::limits::PIPE_GRACE;
 
@@ -111,8 +111,8 @@ impl Session {
         }
         let end = bytes.iter().position(|byte| *byte == b'\n');
         self.line.extend_from_slice(&bytes[..end.unwrap_or(bytes.len())]);
-        self.complete = end.is_some();
-        if self.complete {
+        self.complete = end.is_some() || self.line.len() > SESSION_LINE_BYTES_MAX;
+        if self.complete && self.line.len() <= SESSION_LINE_BYTES_MAX {
             shared.add_session(self.number, &self.line);
         }
         end.map_or(&[], |end| &bytes[end + 1..])

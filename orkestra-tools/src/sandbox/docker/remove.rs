@@ -30,7 +30,8 @@ pub(super) async fn reap(docker: &Docker, keep: impl Fn(&str) -> bool + Send) ->
         let Some(run_id) = labels.get(LABEL_RUN) else { continue };
         // Without a readable owner it is not ours, whatever its label says.
         let owner = labels.get(LABEL_OWNER).and_then(|owner| Owner::parse(owner));
-        if keep(run_id) || !owner.is_some_and(|owner| owner.is_gone_or_this()) {
+        // NOTE: this process may have sandboxes that `keep` does not know: those of another engine, or of servers of tools.
+        if keep(run_id) || !owner.is_some_and(|owner| owner != Owner::this() && owner.is_gone_or_this()) {
             continue;
         }
         match remove(docker, &id).await {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 const ALLOWED: &[&str] = &[
     // Files: by descriptor.
     "close close_range copy_file_range dup dup2 dup3 fadvise64 fchdir fcntl fdatasync flock fstat fstatfs \
-     fsync ftruncate getdents getdents64 ioctl lseek pread64 preadv preadv2 pwrite64 pwritev pwritev2 read \
+     fsync ftruncate getdents getdents64 lseek pread64 preadv preadv2 pwrite64 pwritev pwritev2 read \
      readahead readv sendfile splice sync sync_file_range sync_file_range2 syncfs tee vmsplice write writev",
     // Files: by name.
     "access chdir chown faccessat faccessat2 fchown fchownat futimesat getcwd lchown link linkat lstat \
@@ -86,6 +86,10 @@ const NAMESPACES: u32 = 0x7E02_0000;
 /// Linux, `UNAME26`, 32 bits, both, and the question which one it is.
 const PERSONALITIES: [u32; 5] = [0, 0x0008, 0x0002_0000, 0x0002_0008, 0xFFFF_FFFF];
 
+/// `FS_IOC_RESVSP` and its like, which reserve space on a disk as `fallocate` does (`linux/falloc.h`), under a mask.
+const RESERVE: u32 = 0x4030_5800;
+const RESERVE_MASK: u32 = 0xFFFF_FF00;
+
 const AF_UNIX: u32 = 1;
 const AF_INET: u32 = 2;
 const AF_INET6: u32 = 10;
@@ -122,6 +126,10 @@ pub(super) fn profile() -> String {
         rules.push(rule(&[call], &[bits(*flags, CREATES, 0)]));
         rules.push(rule(&[call], &[bits(flags + 1, SET_ID, 0)]));
     }
+    // Every request but those that reserve space: one that differs from them in a bit.
+    let differs = |bit: u32| bits(1, bit, !RESERVE & bit);
+    let mask = (0..u32::BITS).map(|place| 1 << place).filter(|bit| RESERVE_MASK & bit != 0);
+    rules.extend(mask.map(|bit| rule(&["ioctl"], &[differs(bit)])));
     rules.extend(PERSONALITIES.map(|allowed| rule(&["personality"], &[bits(0, WHOLE, allowed)])));
     rules.extend(["socket", "socketpair"].map(|call| rule(&[call], &[bits(0, WHOLE, AF_UNIX)])));
     for family in [AF_INET, AF_INET6] {

@@ -10,8 +10,8 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use super::super::SandboxError;
 use super::processes::Mark;
 
-/// Kills all processes whose mark is from `$1` to `$2`, removes the control groups `$4`…, and the directory `$3` unless it is empty. A mark has 19 digits, which every
-/// shell compares as a number. In bash and dash, `kill` and `read` are builtins: it works when no process can be started.
+/// Kills all processes whose mark is from `$1` to `$2`, and removes the control groups `$4`… and the directory `$3`. A mark has 19
+/// digits, which every shell compares as a number. In bash and dash, `kill` and `read` are builtins: it works when no process can be started.
 const SCRIPT: &str = r#"
 # The fields of `stat` from the state on; a process whose first thread alone has ended has more than one thread.
 ended() { case $1 in Z | X) [ "${18}" -le 1 ] ;; *) false ;; esac; }
@@ -38,7 +38,8 @@ while [ "$round" -lt 1000 ]; do
   round=$((round + 1))
 done
 for group in "$@"; do rmdir "$group"/*/ "$group"; done
-[ -z "$directory" ] || rm -rf -- "$directory"
+chmod -R u+rwx -- "$directory"
+rm -rf -- "$directory"
 "#;
 
 /// A running guardian. Dropping it ends what the sandbox started, in the background.
@@ -49,17 +50,8 @@ pub(crate) struct Guardian {
 }
 
 impl Guardian {
-    pub(super) fn start(mark: Mark, groups: &[PathBuf]) -> Result<Self, SandboxError> {
-        Self::spawn("orkestra-guardian", mark, groups, Path::new(""))
-    }
-
-    /// A guardian that removes a directory at the end, which must be this process's to remove.
-    #[cfg(feature = "chromium")]
-    pub(crate) fn with_directory(mark: Mark, groups: &[PathBuf], directory: &Path) -> Result<Self, SandboxError> {
-        Self::spawn("orkestra-browser-guardian", mark, groups, directory)
-    }
-
-    fn spawn(name: &str, mark: Mark, groups: &[PathBuf], directory: &Path) -> Result<Self, SandboxError> {
+    /// A guardian of this name, which removes the directory at the end.
+    pub(crate) fn start(name: &str, mark: Mark, groups: &[PathBuf], directory: &Path) -> Result<Self, SandboxError> {
         let failed = |error: &dyn std::fmt::Display| {
             SandboxError::Failed(format!("cannot start the process that ends commands: {error}"))
         };

@@ -34,7 +34,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use tempfile::TempDir;
 
 pub(crate) use self::cgroup::Cgroups;
 use self::confine::Confiner;
@@ -99,8 +98,8 @@ impl Default for LocalOptions {
 
 /// Runs commands as confined child processes. See `docs/sandbox.md` for what that does not cover.
 ///
-/// A crash of this process leaves no process behind. The private scratch directory stays in the system's temporary directory
-/// (`orkestra-sandbox-*`).
+/// A crash of this process leaves neither a process nor the private scratch directory (`orkestra-sandbox-*` in the system's temporary
+/// directory): its guardian removes both. A crash of the machine leaves the directory.
 #[derive(Debug)]
 pub struct LocalSandbox {
     inner: Arc<Inner>,
@@ -116,7 +115,8 @@ pub struct LocalSandbox {
 struct Inner {
     workspace: Workspace,
     options: LocalOptions,
-    scratch: TempDir,
+    /// Removed by the guardian: a tree that a command made may be too deep to be removed here.
+    scratch: PathBuf,
     /// The same directory; it has the limit of the workspace.
     scratch_space: Workspace,
     confiner: Confiner,
@@ -167,13 +167,13 @@ impl LocalSandbox {
         processes::kill_orphans(workspace.path());
         let cgroups = Cgroups::new(mark, options.memory_bytes, options.processes_max);
         let inner = Inner {
-            guardian: Mutex::new(Guardian::start(mark, &cgroups.paths())?),
+            guardian: Mutex::new(Guardian::start("orkestra-guardian", mark, &cgroups.paths(), scratch.path())?),
             setsid: SETSID.into_iter().find(|path| Path::new(path).exists()),
             commands: AtomicU64::new(0),
             closed: AtomicBool::new(false),
             workspace,
             options,
-            scratch,
+            scratch: scratch.keep(),
             scratch_space,
             confiner,
             mark,
@@ -306,10 +306,6 @@ impl Sandbox for LocalSandbox {
         super::blocking(move || {
             processes::kill_all(inner.mark);
             inner.guardian.lock().unwrap_or_else(PoisonError::into_inner).end();
-            // The directory itself is removed with the last clone; its content takes the disk space.
-            for name in ["home", "tmp"] {
-                let _ = std::fs::remove_dir_all(inner.scratch.path().join(name));
-            }
             Ok(())
         })
         .await

@@ -135,7 +135,7 @@ async fn spawn(inner: Arc<Inner>, start: Start) -> Result<Child, SandboxError> {
 }
 
 fn prepare(inner: &Inner, start: &Start) -> tokio::process::Command {
-    let scratch = inner.scratch.path();
+    let scratch = &inner.scratch;
     let mut command = tokio::process::Command::new("/bin/sh");
     command.args(["-c", start.prologue, "sh"]);
     match inner.setsid {

@@ -253,12 +253,18 @@ fn refused(unix_sockets: bool) -> Rules {
     for request in [TIOCSTI, TIOCLINUX] {
         refuse(libc::SYS_ioctl, &[(1, Width::Dword, Op::Eq, request)]);
     }
+    refuse(libc::SYS_ioctl, &[(1, Width::Dword, Op::MaskedEq(RESERVE_MASK), RESERVE)]);
     // What uname emulates and what Docker allows too: Linux, UNAME26 and 32 bits, and the question.
     let personalities = [0, 0x0008, 0x0002_0000, 0x0002_0008, 0xFFFF_FFFF];
     refuse(libc::SYS_personality, &personalities.map(|allowed| (0, Width::Dword, Op::Ne, allowed)));
     sockets(&mut refuse, unix_sockets);
     rules
 }
+
+/// The requests that reserve space on a disk, as `fallocate` does: `FS_IOC_RESVSP`, `FS_IOC_RESVSP64`, `FS_IOC_ZERO_RANGE` and their
+/// like (`linux/falloc.h`).
+const RESERVE: u64 = 0x4030_5800;
+const RESERVE_MASK: u64 = 0xFFFF_FF00;
 
 /// Only TCP, UDP, the question for network interfaces, and pairs. A socket with a path reaches Docker's daemon, the session bus
 /// and the host's databases, and no Landlock before ABI 9 stops that.

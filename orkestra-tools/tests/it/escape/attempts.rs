@@ -184,6 +184,16 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
     attempt("leave the control group", Both, Probe("leave_cgroup")),
     attempt("a sparse file", Both, Shell("truncate -s 100G sparse && echo ESCAPED")),
     attempt("a huge file", Both, Shell("dd if=/dev/zero of=huge bs=1M seek=1023 count=3 && echo ESCAPED; rm -f huge")),
+    attempt(
+        "reserve a huge file",
+        Both,
+        Shell(
+            r#"python3 -c 'import fcntl, os, struct
+f = os.open("reserved", os.O_CREAT | os.O_RDWR)
+fcntl.ioctl(f, 0x40305828, struct.pack("hhxxxxqqiI4i", 0, 0, 0, 1 << 27, 0, 0, 0, 0, 0, 0))
+print("ESCAPED" if os.fstat(f).st_blocks else "held")'; rm -f reserved"#,
+        ),
+    ),
     attempt("allocate a huge file", Both, Shell("fallocate -l 2G huge && echo ESCAPED; rm -f huge")),
     attempt(
         "a core dump",

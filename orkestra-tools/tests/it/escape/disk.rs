@@ -36,6 +36,10 @@ for n in range(4):
     for _ in range(900): os.write(f, b"x" * 1000000)
 '; echo ESCAPED"#,
     ),
+    (
+        "in a directory that cannot be listed",
+        "mkdir fill/d; chmod 300 fill/d; for n in 1 2 3 4; do dd if=/dev/zero of=fill/d/$n bs=1M count=900; done; echo ESCAPED",
+    ),
     ("empty files", r#"python3 -c 'for n in range(10**9): open(f"fill/{n}", "w").close()'; echo ESCAPED"#),
     (
         "directories",
@@ -100,7 +104,7 @@ async fn attempts(scene: &Scene) {
 }
 
 async fn a_full_workspace_can_be_emptied(scene: &Scene, name: &str) {
-    let emptied = run(scene, "rm -rf fill && echo emptied", 60).await;
+    let emptied = run(scene, "chmod -Rf u+rwx fill; rm -rf fill && echo emptied", 60).await;
     assert_eq!(emptied, "emptied\n", "{name}");
     let written = json!({"path": "fits", "content": "x"});
     ToolSet::builtin().call(&scope(scene), "write_file", written).await.expect(name);

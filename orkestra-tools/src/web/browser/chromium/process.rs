@@ -62,7 +62,8 @@ impl Process {
         let directory = tempfile::Builder::new().prefix("orkestra-chromium-").tempdir()?;
         let mark = Mark::new(directory.path());
         let cgroups = Cgroups::new(mark, BROWSER_MEMORY_BYTES, BROWSER_PROCESSES_MAX);
-        let guardian = Guardian::with_directory(mark, &cgroups.paths(), directory.path()).map_err(io::Error::other)?;
+        let guardian = Guardian::start("orkestra-browser-guardian", mark, &cgroups.paths(), directory.path())
+            .map_err(io::Error::other)?;
         // From here on the guardian removes it.
         let directory = directory.keep();
         if let Some(user) = options.user {
