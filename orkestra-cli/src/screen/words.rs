@@ -153,9 +153,9 @@ fn visible(text: &str) -> String {
     let hides = |one: char| matches!(one, '\u{ad}' | '\u{61c}' | '\u{feff}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}');
     text.chars().fold(String::new(), |mut shown, one| {
         if hides(one) {
-            shown.extend(one.escape_unicode())
+            shown.extend(one.escape_unicode());
         } else {
-            shown.push(one)
+            shown.push(one);
         }
         shown
     })

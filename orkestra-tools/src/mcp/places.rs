@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use super::config::{McpNetwork, McpServer, McpStdio, McpTransport};
 use super::stdio::Pipe;
-use crate::sandbox::docker::{DockerOptions, DockerSandbox, Network};
+use crate::sandbox::docker::{DockerOptions, DockerSandbox, Network, SERVERS};
 use crate::sandbox::local::{LocalOptions, LocalSandbox};
 use crate::sandbox::{PipedCommand, Sandbox, SandboxError};
 
@@ -76,7 +76,7 @@ impl McpSandboxFactory for McpSandboxes {
                 }
                 // Known by its workspace: a crash of this process leaves a container that the next start replaces.
                 let id = format!(
-                    "mcp-{}-{}",
+                    "{SERVERS}{}-{}",
                     server.name,
                     crate::sandbox::hash(&[workspace.as_os_str().as_encoded_bytes()])
                 );

@@ -37,7 +37,7 @@ impl Full {
         let Self { place, usage, limit } = self;
         let deep = usage.files == u64::MAX;
         let what = if deep {
-            "its directories are nested too deeply, or closed (`chmod u+rwx` opens them), to be counted".to_owned()
+            "its directories are nested too deeply to be counted".to_owned()
         } else if usage.bytes > limit.bytes {
             format!("it takes {} MB of the disk, and may take {} MB", usage.bytes / 1_000_000, limit.bytes / 1_000_000)
         } else {
@@ -137,8 +137,12 @@ impl Watch {
             self.allowed.map_or(Usage { bytes: u64::MAX, files: self.limit.files * 4 }, |most| most.plus(slack));
         let mut usage = self.workspace.measure(enough);
         let allowed = *self.allowed.get_or_insert_with(|| self.workspace.ceiling(usage, allowed(self.limit, usage)));
-        if !usage.exceeds(allowed) && self.workspace.space().minus(self.begun).exceeds(allowed.minus(usage)) {
-            usage = usage.plus(removed_but_open(&(self.processes)(), &self.workspace));
+        let grown = self.workspace.space().minus(self.begun);
+        if !usage.exceeds(allowed) && grown.exceeds(allowed.minus(usage)) {
+            let has_closed = self.workspace.known_usage().is_some_and(|known| known.has_closed);
+            // What cannot be seen is taken for the command's.
+            let unseen = if has_closed { grown } else { removed_but_open(&(self.processes)(), &self.workspace) };
+            usage = usage.plus(unseen);
         }
         usage.exceeds(allowed).then_some(Full { place: self.place, usage, limit: self.limit })
     }

@@ -57,6 +57,8 @@ pub(crate) struct Known {
     pub(crate) usage: Usage,
     /// Whether all was counted.
     pub(crate) is_whole: bool,
+    /// Whether there are directories that this process may not list.
+    pub(crate) has_closed: bool,
     /// What the file system took then.
     pub(crate) space: Usage,
     pub(crate) at: Instant,
@@ -91,16 +93,17 @@ impl Workspace {
     }
 
     /// The most that commands may take when `now` is taken and they would be let go up to `most`. Once the limit is exceeded the first
-    /// answer holds, until less than the limit is taken.
+    /// answer holds, until less than the limit is measured.
     pub(crate) fn ceiling(&self, now: Usage, most: Usage) -> Usage {
         let Some(quota) = self.handle.quota.get() else { return most };
-        let mut ceiling = quota.ceiling.lock().unwrap_or_else(PoisonError::into_inner);
         if !now.exceeds(quota.limit) {
-            *ceiling = None;
             return most;
         }
-        let known = ceiling.unwrap_or(most);
-        *ceiling.insert(Usage { bytes: known.bytes.min(most.bytes), files: known.files.min(most.files) })
+        // What cannot be counted cannot be let go on.
+        let now = if now.files == u64::MAX { Usage { files: 0, ..now } } else { now };
+        let mut ceiling = quota.ceiling.lock().unwrap_or_else(PoisonError::into_inner);
+        // Not less than what is there: something must be able to remove it.
+        ceiling.get_or_insert(most).most(now)
     }
 
     pub(crate) fn known_usage(&self) -> Option<Known> {
@@ -119,12 +122,17 @@ impl Workspace {
     /// Measures it: about a second for a million files. It ends early when `enough` is exceeded.
     pub(crate) fn measure(&self, enough: Usage) -> Usage {
         let (begun, space) = (Instant::now(), self.space());
-        let usage = measure(&self.handle.dir, enough);
+        let mut has_closed = false;
+        let usage = measure(&self.handle.dir, enough, &mut has_closed);
         if let Some(quota) = self.handle.quota.get() {
+            if !usage.exceeds(quota.limit) {
+                *quota.ceiling.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            }
             let cost = begun.elapsed();
             *quota.known() = Some(Known {
                 usage,
                 is_whole: !usage.exceeds(enough),
+                has_closed,
                 space,
                 at: begun,
                 cost,
@@ -165,9 +173,9 @@ struct Pending {
     path: PathBuf,
 }
 
-/// Walks by paths below open directories, so that depth costs few descriptors. Deeper than [`BASES_MAX`] allows, and where a
-/// directory cannot be listed, nothing is counted, and every limit is exceeded.
-fn measure(root: &Dir, enough: Usage) -> Usage {
+/// Walks by paths below open directories, so that depth costs few descriptors. Deeper than [`BASES_MAX`] allows nothing is
+/// counted, and every limit is exceeded. `has_closed` becomes true when a directory cannot be listed.
+fn measure(root: &Dir, enough: Usage, has_closed: &mut bool) -> Usage {
     let mut usage = Usage { bytes: blocks(root.dir_metadata().ok().as_ref()), files: 1 };
     let mut several = HashSet::new();
     let Ok(base) = root.try_clone().map(Rc::new) else { return usage };
@@ -179,7 +187,8 @@ fn measure(root: &Dir, enough: Usage) -> Usage {
             Ok(opened) => opened,
             // What cannot be listed can be written into all the same.
             Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-                return Usage { bytes: usage.bytes, files: u64::MAX };
+                *has_closed = true;
+                continue;
             }
             // Removed meanwhile.
             Err(_) => continue,
@@ -281,10 +290,8 @@ mod tests {
         let workspace = Workspace::open(root.path()).expect("opened");
         let bytes = |bytes| Usage { bytes, files: 1 };
         workspace.limit_disk(Usage { bytes: 100, files: 10 });
-        for (now, most, expected) in
-            [(200, 216, 216), (216, 232, 216), (150, 166, 166), (50, 100, 100), (200, 216, 216)]
-        {
-            assert_eq!(workspace.ceiling(bytes(now), bytes(most)), bytes(expected), "{now}");
-        }
+        let reached = |now, most| workspace.ceiling(bytes(now), bytes(most)).bytes;
+        assert_eq!([reached(50, 100), reached(200, 216), reached(216, 232), reached(150, 166)], [100, 216, 216, 216]);
+        assert_eq!(reached(300, 316), 300, "nothing more, but what is there can be removed");
     }
 }

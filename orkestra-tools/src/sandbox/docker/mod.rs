@@ -34,6 +34,8 @@ use tokio::sync::Mutex;
 use self::look::Look;
 pub use self::network::Network;
 pub use self::options::DockerOptions;
+#[cfg(feature = "mcp")]
+pub(crate) use self::remove::SERVERS;
 use super::capture::Capture;
 use super::pipe::{PipedCommand, Pipes};
 use super::process::{ProcessStart, ProcessState, Processes, Until};

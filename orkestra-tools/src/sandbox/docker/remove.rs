@@ -10,6 +10,9 @@ use super::super::owner::Owner;
 use super::container::{LABEL_OWNER, LABEL_RUN};
 use super::daemon::{failed, status, within};
 
+/// How the ids begin under which servers of tools are started.
+pub(crate) const SERVERS: &str = "mcp-";
+
 /// Removes a container with everything that runs in it. Ignored when it does not exist.
 pub(super) async fn remove(docker: &Docker, id: &str) -> Result<(), SandboxError> {
     let forced = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
@@ -30,8 +33,9 @@ pub(super) async fn reap(docker: &Docker, keep: impl Fn(&str) -> bool + Send) ->
         let Some(run_id) = labels.get(LABEL_RUN) else { continue };
         // Without a readable owner it is not ours, whatever its label says.
         let owner = labels.get(LABEL_OWNER).and_then(|owner| Owner::parse(owner));
-        // NOTE: this process may have sandboxes that `keep` does not know: those of another engine, or of servers of tools.
-        if keep(run_id) || !owner.is_some_and(|owner| owner != Owner::this() && owner.is_gone_or_this()) {
+        // NOTE: servers of tools that this process has just started are of no run.
+        let serves = run_id.starts_with(SERVERS) && owner.as_ref() == Some(&Owner::this());
+        if serves || keep(run_id) || !owner.is_some_and(|owner| owner.is_gone_or_this()) {
             continue;
         }
         match remove(docker, &id).await {
