@@ -29,6 +29,26 @@ pub(super) struct Attempt {
     pub(super) gap: Option<&'static str>,
 }
 
+impl Attempt {
+    pub(super) fn gap(&self) -> Option<&'static str> {
+        self.gap.or(OF_ITS_OWN_KERNEL.contains(&self.name).then_some("system calls are not filtered in the container"))
+    }
+}
+
+/// What a command can do with the kernel that gVisor gives it alone, where no filter of system calls is in force.
+const OF_ITS_OWN_KERNEL: &[&str] = &[
+    "where core dumps go",
+    "user namespace",
+    "user namespace by clone",
+    "user namespace by unshare(1)",
+    "other namespaces",
+    "io_uring",
+    "performance events",
+    "executable data",
+    "devices",
+    "terminal",
+];
+
 const fn attempt(name: &'static str, on: On, action: Action) -> Attempt {
     Attempt { name, on, action, gap: None }
 }

@@ -116,7 +116,7 @@ impl Scene {
         };
         let escaped = output.contains("ESCAPED") || output.contains("all-started");
         let is_told =
-            attempt.gap.is_some_and(|words| self.sandbox.confinement().gaps.iter().any(|gap| gap.contains(words)));
+            attempt.gap().is_some_and(|words| self.sandbox.confinement().gaps.iter().any(|gap| gap.contains(words)));
         if escaped && !is_told {
             return Some(output);
         }
