@@ -1,15 +1,14 @@
 //! Commands in Docker's sandbox beside the `docker` program doing the same in the same container, one after the other. Without a
 //! daemon or the image it says so.
 //!
-//! Figures of a debug build on 2 cores shared with many builds (load 16), Docker 20.10, so read the ratios; "before" is with a second
-//! exec after each command, in the same run:
+//! Figures on 2 idle cores, Docker 20.10, medians of 45 rounds; "before" is with a second exec after each command, in one debug build:
 //!
 //! | what | median | `docker` | median ratio | before | target |
 //! |---|---|---|---|---|---|
-//! | exec in a warm container | 71 ms | 101 ms | 0.70 (0.47 to 0.57 in other runs) | 1.08 to 1.10 | 1.2 |
-//! | exec while a process runs | 65 ms | 97 ms | 0.66 | 1.23 | |
-//! | start of a sandbox, checked | 362 ms | 389 ms | 0.86 | | |
-//! | 200 MB of output | 4.7 s (43 MB/s) | 2.4 s | 1.84 | | |
+//! | exec in a warm container | 42 ms | 60 ms | 0.74 | 1.08 to 1.10 | 1.2 |
+//! | exec while a process runs | 45 ms | 62 ms | 0.74 | 1.23 | |
+//! | start of a sandbox, checked | 143 ms | 200 ms | 0.71 | | |
+//! | 200 MB of output | 0.76 s (260 MB/s) | 0.61 s | 1.13 | | |
 
 use std::path::Path;
 use std::process::{Command as Program, Stdio};
