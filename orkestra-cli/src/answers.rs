@@ -61,7 +61,7 @@ impl Answers {
         Self { lines: None, open: VecDeque::new(), prompted: None }
     }
 
-    /// The next typed line. Never returns when there is none any more.
+    /// The next typed line. Waits forever after the end of the input.
     pub(crate) async fn line(&mut self) -> String {
         if let Some(lines) = &mut self.lines
             && let Some(line) = lines.recv().await

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use orkestra_agents::{SandboxChoice, egress_of_machine};
+use orkestra_agents::SandboxChoice;
+use orkestra_tools::egress::EgressOptions;
 use orkestra_tools::mcp::{McpConfig, McpOptions, McpSandboxes, McpTools, McpTransport};
 use orkestra_tools::{DockerOptions, DockerSandbox, LocalOptions};
 
@@ -21,6 +22,7 @@ pub(crate) async fn connect(
     data: &Path,
     sandbox: SandboxChoice,
     runtime: Option<String>,
+    egress: EgressOptions,
 ) -> Result<McpTools, Failure> {
     let config = read(file, data)?;
     let is_command = |transport: &McpTransport| matches!(transport, McpTransport::Stdio(_));
@@ -35,7 +37,7 @@ pub(crate) async fn connect(
                 ))
             })?;
         }
-        let options = DockerOptions::default().with_egress(egress_of_machine(data, "mcp"));
+        let options = DockerOptions::default().with_egress(egress);
         McpSandboxes::docker(directory, runtime.into_iter().fold(options, DockerOptions::with_runtime))
     };
     let mut options = McpOptions::new(Arc::new(sandboxes));

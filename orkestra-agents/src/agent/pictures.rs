@@ -38,7 +38,7 @@ impl Pictures {
         self.0.drain(..self.0.len().saturating_sub(PICTURES_MAX));
     }
 
-    /// Their contents. A file that is gone or is no longer what it was is left out.
+    /// Their contents. A file that was removed or changed is left out.
     pub(super) async fn load(&self) -> Vec<Image> {
         let pictures = self.0.clone();
         let load = move || pictures.iter().filter_map(Picture::load).collect();

@@ -27,7 +27,7 @@ impl Ledger {
         new
     }
 
-    /// Keeps the last counts of a sandbox that is no longer used; the next one counts from zero.
+    /// Keeps the last counts of a sandbox when it is replaced: the next one counts from zero.
     pub(super) fn lose(&mut self, last: Vec<HostUse>) {
         self.left = self.take(last);
         self.told.clear();

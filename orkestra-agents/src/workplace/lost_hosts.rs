@@ -104,7 +104,7 @@ impl Lost {
     }
 }
 
-/// A tool call that ended. An answer of a model is none, nor is the record of a call that was interrupted: a model that makes
+/// Whether a tool call has ended. Answers of models do not count, and neither do records of interrupted calls: a model that makes
 /// the same call again gets as far each time.
 fn is_progress(step: &str) -> bool {
     step.contains("/tool-") && !step.ends_with("/interrupted")

@@ -56,7 +56,7 @@ async fn a_picture_is_shown_once_and_only_its_reference_is_stored() {
     let run = process.run().await;
     run.outcome().await.expect("it ends");
     let shown: Vec<usize> = model.asked().iter().map(|request| request.images.len()).collect();
-    assert_eq!(shown, [0, 1, 0, 0], "in the turn after it; a file that is no artifact of the agent is not shown");
+    assert_eq!(shown, [0, 1, 0, 0], "in the turn after it; a file outside the artifacts of the agent is not shown");
     assert_eq!(model.asked()[1].images[0].content.len(), 100_000);
     let commits = run.commits(Cursor::START).await.expect("they can be read");
     assert!(format!("{commits:?}").len() < 100_000, "the journal has no picture");

@@ -39,7 +39,7 @@ fn every_documented_tool_exists_with_its_parameters_and_each_is_described() {
         ("read_process", &["id"]),
         ("stop_process", &["id"]),
     ] {
-        let tool = tools.iter().find(|tool| tool.name == name).unwrap_or_else(|| panic!("there is no tool {name}"));
+        let tool = tools.iter().find(|tool| tool.name == name).unwrap_or_else(|| panic!("the tool {name} is missing"));
         for wanted in parameters {
             assert!(tool.parameters.iter().any(|parameter| parameter.name == *wanted), "{name} {wanted}");
         }

@@ -73,15 +73,15 @@ impl Session {
             .chain(web::SEARCH_KEYS)
             .filter_map(|name| Some((name, std::env::var(name).ok()?)));
         let secrets = Secrets::new(known).map_err(|error| orkestra_agents::Error::usage(error.to_string()))?;
+        let egress = egress_of_machine(&place.data, CACHE_NAMESPACE).with_advice(ADVICE);
         let mcp = match &hidden.servers.mcp {
-            Some(file) => Some(mcp::connect(file, &place.data, sandbox, runtime.clone()).await?),
+            Some(file) => Some(mcp::connect(file, &place.data, sandbox, runtime.clone(), egress.clone()).await?),
             None => None,
         };
         let secrets = match &mcp {
             Some(mcp) => mcp.masking(&secrets).map_err(|error| orkestra_agents::Error::usage(error.to_string()))?,
             None => secrets,
         };
-        let egress = egress_of_machine(&place.data, CACHE_NAMESPACE).with_advice(ADVICE);
         let mut builder = Orkestra::builder(&place.data).model(model).sandbox(sandbox).secrets(secrets).egress(egress);
         builder = runtime.into_iter().fold(builder, OrkestraBuilder::docker_runtime);
         builder = github::with_environment(web::with_environment(builder)?)?;

@@ -19,7 +19,8 @@ pub(super) async fn perform(arguments: &ToolsArguments) -> Result<Exit, Failure>
         let directory = directory
             .map_err(|error| Failure::failed(format!("cannot create a directory for the servers: {error}")))?;
         let (sandbox, runtime) = Sandbox::choice(arguments.sandbox.clone());
-        let mcp = mcp::connect(file, directory.path(), sandbox, runtime).await?;
+        let egress = orkestra_agents::egress_of_machine(directory.path(), "default");
+        let mcp = mcp::connect(file, directory.path(), sandbox, runtime, egress).await?;
         tools.extend(mcp.tools().reference());
         approvals = approvals_of(&mcp);
         mcp.close().await;
