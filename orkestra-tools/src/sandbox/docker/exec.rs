@@ -23,7 +23,7 @@ use super::super::process::{EXIT_STOPPED, Ended, Until};
 use super::super::{Command, CommandResult, SandboxError};
 use super::container::WORKSPACE;
 use super::daemon::{failed, status, within};
-use super::look::Look;
+use super::look::{Found, Look};
 use super::scripts::{SWEEP, WRAPPER};
 use super::{Network, Shared};
 use crate::egress::EgressProxy;
@@ -275,27 +275,31 @@ async fn sweep(shared: &Arc<Shared>, number: u64, mark: &str) -> Result<(), Sand
     // IMPORTANT: locked until it is swept, so that no command starts while everything is killed.
     let mut running = shared.running.lock().await;
     let session = shared.sessions().remove(&number).map_or_else(String::new, |[session, _]| session.to_string());
-    let swept = if nothing_is_left(shared).await {
-        Ok(())
-    } else {
-        let all = if *running == 1 { "all" } else { "" };
-        sweep_locked(shared, &["sh", "-c", SWEEP, "sh", &session, mark, all]).await
+    let swept = match look_for_others(shared).await {
+        Found::Clean => Ok(()),
+        Found::More => {
+            let all = if *running == 1 { "all" } else { "" };
+            sweep_locked(shared, &["sh", "-c", SWEEP, "sh", &session, mark, all]).await
+        }
+        // The daemon may not know it yet, and would start the next command in a container that ends.
+        Found::Ending => restart(shared).await,
     };
     *running = running.saturating_sub(1);
     swept
 }
 
-/// Whether the host sees that nothing runs but other commands. What was killed needs a moment to go.
-async fn nothing_is_left(shared: &Shared) -> bool {
-    let Some(look) = shared.look.get() else { return false };
+/// Looks from the host whether anything runs but other commands. What was killed needs a moment to go.
+async fn look_for_others(shared: &Shared) -> Found {
+    let Some(look) = shared.look.get() else { return Found::More };
     for pause in LOOKS {
         tokio::time::sleep(Duration::from_millis(pause)).await;
         let others = shared.sessions().values().flatten().copied().collect();
-        if look.is_clean(&others) {
-            return true;
+        match look.find_others(&others) {
+            Found::More => {}
+            found => return found,
         }
     }
-    false
+    Found::More
 }
 
 async fn sweep_locked(shared: &Arc<Shared>, line: &[&str]) -> Result<(), SandboxError> {
@@ -303,11 +307,15 @@ async fn sweep_locked(shared: &Arc<Shared>, line: &[&str]) -> Result<(), Sandbox
         Ok((output, 0)) if output.trim() == "clean" => Ok(()),
         answer => {
             tracing::warn!(?answer, container = %shared.container, "restarting the container to kill a command in it");
-            let _one_at_a_time = shared.restarting.lock().await;
-            let at_once = RestartContainerOptionsBuilder::new().t(0).build();
-            within("restart container", shared.docker.restart_container(&shared.container, Some(at_once))).await
+            restart(shared).await
         }
     }
+}
+
+async fn restart(shared: &Shared) -> Result<(), SandboxError> {
+    let _one_at_a_time = shared.restarting.lock().await;
+    let at_once = RestartContainerOptionsBuilder::new().t(0).build();
+    within("restart container", shared.docker.restart_container(&shared.container, Some(at_once))).await
 }
 
 /// Runs a short command of our own; returns its output and exit code. With `meanwhile`, the command prints a line and waits for
@@ -376,23 +384,5 @@ pub(super) async fn open(shared: &Arc<Shared>, line: &[&str], place: Place<'_>) 
     match started {
         StartExecResults::Attached { output, input } => Ok(Exec { id: created.id, output, input }),
         StartExecResults::Detached => Err(SandboxError::Failed("the daemon did not attach the exec".to_owned())),
-    }
-}
-
-#[cfg(all(test, target_os = "linux"))]
-mod tests {
-    use std::process::{Command, Stdio};
-
-    use super::WRAPPER;
-
-    /// As when our process dies right after it started a command: the wrapper's input is closed from the start.
-    #[test]
-    fn a_command_is_killed_when_its_host_process_is_already_gone() {
-        for _ in 0..40 {
-            let mut wrapper = Command::new("sh");
-            wrapper.args(["-c", WRAPPER, "sh", "sleep 2 & sleep 2; exit 0", "mark"]);
-            let status = wrapper.stdin(Stdio::null()).stdout(Stdio::null()).status().expect("there is a shell");
-            assert_eq!(status.code(), Some(128 + 9), "it was killed before its end");
-        }
     }
 }

@@ -109,3 +109,21 @@ else:
 connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
 sys.exit(0 if connection.recv(12) == b"HTTP/1.0 404" else 16)
 "#;
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::WRAPPER;
+
+    /// As when our process dies right after it started a command: the wrapper's input is closed from the start.
+    #[test]
+    fn a_command_is_killed_when_its_host_process_is_already_gone() {
+        for _ in 0..40 {
+            let mut wrapper = Command::new("sh");
+            wrapper.args(["-c", WRAPPER, "sh", "sleep 2 & sleep 2; exit 0", "mark"]);
+            let status = wrapper.stdin(Stdio::null()).stdout(Stdio::null()).status().expect("there is a shell");
+            assert_eq!(status.code(), Some(128 + 9), "it was killed before its end");
+        }
+    }
+}
