@@ -1,1 +1,4 @@
-//! The benchmark of the agents: ten coding tasks, graded automatically. Empty so far; the tasks come with their own issue.
+//! A benchmark of coding agents: ten tasks, or your own, graded without a human.
+
+pub mod result;
+pub mod task;
