@@ -207,3 +207,13 @@ impl Strict {
         if self.is_solved() { 10.0 } else { 0.0 }
     }
 }
+
+/// A stand-in until the real one is merged.
+#[must_use]
+pub fn changes_between(start: &[(String, Vec<u8>)], files: &[(String, Vec<u8>)]) -> Vec<Change> {
+    let _ = start;
+    files
+        .iter()
+        .map(|(path, content)| Change { path: path.clone(), diff: String::from_utf8_lossy(content).into() })
+        .collect()
+}
