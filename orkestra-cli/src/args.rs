@@ -1,11 +1,18 @@
 //! The command line. Its help texts are its documentation.
 
+mod benchmark;
+
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use orkestra_agents::SandboxChoice;
 use orkestra_tools::Network;
+
+pub(crate) use self::benchmark::{
+    BenchmarkArguments, BenchmarkCommand, CheckTasksArguments, CompareArguments, Grading, ReportArguments,
+    ResumeBenchmarkArguments, StartArguments, TaskChoice,
+};
 
 const AFTER: &str = "\
 All data is in ./.orkestra: the journals of all runs in store/, the files that agents write in workspace/. Only one
@@ -53,6 +60,11 @@ pub(crate) enum Command {
     Graph(GraphArguments),
     /// Cancel an unfinished run. Its files and its journal are kept.
     Cancel(CancelArguments),
+    /// Measure agents: coding tasks, graded by text checks and by hidden tests, without a human.
+    ///
+    /// Tells how many trials of each task were solved, with attempts, tokens, cost and time. A benchmark that was interrupted
+    /// is continued by `aios benchmark resume`. Its data is in a directory of its own, so other commands work meanwhile.
+    Benchmark(BenchmarkArguments),
     /// Check, export or import a store.
     #[command(subcommand)]
     Store(StoreCommand),

@@ -164,6 +164,21 @@ impl Orkestra {
         Ok(Some(RunBody::of(&run_view, files)))
     }
 
+    /// The model that a run gets which asks for this one, or for none.
+    pub async fn model(&self, name: Option<&str>) -> ModelSpec {
+        self.models.resolve(name.filter(|name| !name.is_empty())).await
+    }
+
+    /// Where the commands of a run of this model are run on this machine, when its request says nothing of it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Sandbox`] when they have nowhere to run.
+    pub async fn sandbox(&self, model: &ModelSpec) -> Result<SandboxSpec, Error> {
+        let sandbox = self.sandbox.resolve(model).await?;
+        self.check_sandbox(&sandbox, model).await?;
+        Ok(sandbox)
+    }
+
     /// Waits until a run has ended and nothing of its agents runs any more: from then on its files do not change.
     ///
     /// # Errors
