@@ -1,7 +1,18 @@
 //! What a benchmark found: plain data, written as `result.json` and read back for reports and comparisons.
 
+mod grid;
+mod json;
+#[cfg(test)]
+mod sample;
+mod score;
+mod table;
+mod text;
+
 use serde::{Deserialize, Serialize};
 
+pub use self::json::{ResultError, write_file};
+pub use self::score::{Grade, Interval, Summary, Tally, Usage};
+pub use self::table::Table;
 use crate::task::Difficulty;
 
 /// The version of `result.json`. Readers refuse a newer one.
