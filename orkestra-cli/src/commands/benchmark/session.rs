@@ -76,7 +76,7 @@ async fn follow(directory: &Path, run: &Run, progress: &mut dyn Progress) -> Res
     let mut events = run.events(Cursor::START);
     while let Some(event) = events.next().await? {
         match &event.event {
-            Event::NodeStarted { node, .. } => progress.begins(node),
+            Event::AttemptStarted { node, .. } => progress.begins(node),
             Event::NodeCompleted { node, .. } => {
                 let result = Benchmarks::result(run).await.map_err(failed)?;
                 progress.ends(node, &result);
