@@ -139,7 +139,9 @@ impl Usage {
             input_tokens: sum(trials, |trial| trial.input_tokens),
             output_tokens: sum(trials, |trial| trial.output_tokens),
             model_calls: sum(trials, |trial| trial.model_calls),
-            cost_usd: trials.iter().map(|trial| trial.cost_usd.filter(|cost| cost.is_finite())).sum(),
+            cost_usd: trials
+                .iter()
+                .try_fold(0.0, |sum, trial| Some(sum + trial.cost_usd.filter(|cost| cost.is_finite())?)),
             median_seconds: median(&mut seconds),
             restarts: trials.iter().map(|trial| u64::from(trial.restarts)).sum(),
         }
@@ -286,7 +288,10 @@ mod tests {
         ];
         for (solved, trials, low, high) in intervals {
             let found = Interval::wilson(solved, trials).expect("there are trials");
-            assert!((found.low - low).abs() < 1e-12 && (found.high - high).abs() < 1e-12, "{solved}/{trials}: {found:?}");
+            assert!(
+                (found.low - low).abs() < 1e-12 && (found.high - high).abs() < 1e-12,
+                "{solved}/{trials}: {found:?}"
+            );
         }
         assert_eq!(Interval::wilson(0, 0), None);
     }
@@ -324,6 +329,9 @@ mod tests {
         trials[0].attempts = None;
         trials[2].input_tokens = None;
         let usage = task("one", trials).tally().usage;
-        assert_eq!((usage.cost_usd, usage.tokens(), usage.attempts, usage.output_tokens), (None, None, None, Some(300)));
+        assert_eq!(
+            (usage.cost_usd, usage.tokens(), usage.attempts, usage.output_tokens),
+            (None, None, None, Some(300))
+        );
     }
 }
