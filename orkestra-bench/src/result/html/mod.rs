@@ -42,7 +42,7 @@ impl BenchmarkResult {
                     (self.header(&summary))
                     main {
                         (tasks_table(&self.tasks))
-                        @for task in &self.tasks { (trial::section(task)) }
+                        @for (index, task) in self.tasks.iter().enumerate() { (trial::section(index, task)) }
                     }
                     footer { (explanation()) }
                 }
@@ -63,7 +63,7 @@ impl BenchmarkResult {
                 @if !summary.is_complete() { p.incomplete { (progress(self, summary)) } }
                 (cards(summary))
                 dl.facts {
-                    dt { "Trials" } dd { (progress(self, summary)) }
+                    @if summary.is_complete() { dt { "Trials" } dd { (progress(self, summary)) } }
                     dt { "Endings" } dd { (endings(self)) }
                     dt { "Limits" } dd { (limits(self)) }
                     @for place in &self.places { dt { "Place" } dd { (one_line(place, TEXT_CHARS_MAX)) } }
@@ -85,8 +85,8 @@ fn cards(summary: &Summary) -> Markup {
     html! {
         ul.cards {
             (card(&format!("documented{so_far}"), &grade, &documented))
-            (card(&format!("strict{so_far}"), &format!("{} of {}", tally.solved, tally.trials), "trials solved"))
-            (card("hidden tests", &format!("{} of {}", tally.tests_passed, tally.tests), "passed"))
+            (card(&format!("strict{so_far}"), &format!("{}/{}", tally.solved, tally.trials), "trials solved"))
+            (card("hidden tests", &format!("{}/{}", tally.tests_passed, tally.tests), "passed"))
             (card("tokens", &tokens(usage.tokens()),
                 &format!("{} in, {} out", tokens(usage.input_tokens), tokens(usage.output_tokens))))
             (card("cost", &dollars(usage.cost_usd), &format!("{} model calls", number(usage.model_calls))))
@@ -111,18 +111,20 @@ fn tasks_table(tasks: &[TaskResult]) -> Markup {
                         th { "Tokens" } th { "Cost" } th { "Median time" }
                     }
                 }
-                tbody { @for task in tasks { (row(task)) } }
+                tbody { @for (index, task) in tasks.iter().enumerate() { (row(index, task)) } }
             }
         }
     }
 }
 
-fn row(task: &TaskResult) -> Markup {
+fn row(index: usize, task: &TaskResult) -> Markup {
     let tally = task.tally();
     let usage = &tally.usage;
     html! {
         tr {
-            th scope="row" { bdi { (one_line(&task.name, NAME_CHARS_MAX)) } " " span.level { (level(task.difficulty)) } }
+            th scope="row" {
+                a href=(format!("#{}", anchor(index))) { bdi { (one_line(&task.name, NAME_CHARS_MAX)) } } " " span.level { (level(task.difficulty)) }
+            }
             @if let Some((documented, interval)) = task.documented().zip(tally.interval()) {
                 td data-label="Documented" { (bar(documented)) span.value { (format!("{documented:.1}")) } }
                 td data-label="Strict" {
@@ -140,6 +142,11 @@ fn row(task: &TaskResult) -> Markup {
             }
         }
     }
+}
+
+/// Where a task is on the page: by number, because names are not ours.
+fn anchor(index: usize) -> String {
+    format!("task-{}", index + 1)
 }
 
 /// A bar of a score of 0 to 10.

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{NAME_CHARS_MAX, TEXT_CHARS_MAX};
+use super::{NAME_CHARS_MAX, TEXT_CHARS_MAX, anchor};
 use crate::result::text::{counted, dollars, duration, ending, level, lines, number, one_line, tokens};
 use crate::result::{Change, Ending, Moment, TaskResult, TrialResult};
 
@@ -14,9 +14,9 @@ const DIFF_BYTES_MAX: usize = 64 * 1024;
 const MOMENTS_MAX: usize = 500;
 
 /// The section of a task.
-pub(super) fn section(task: &TaskResult) -> Markup {
+pub(super) fn section(index: usize, task: &TaskResult) -> Markup {
     html! {
-        section.task {
+        section.task id=(anchor(index)) {
             h2 { bdi { (one_line(&task.name, NAME_CHARS_MAX)) } " " span.level { (level(task.difficulty)) } }
             @if task.trials.is_empty() { p.quiet { "No trial was graded yet." } }
             @for trial in &task.trials { (details(trial)) }
