@@ -38,7 +38,7 @@ pub(super) fn write_rows<const N: usize>(
 
 /// Writes `name` and its text beside it, wrapped between words.
 pub(super) fn write_field(f: &mut fmt::Formatter<'_>, name: &str, text: &str) -> fmt::Result {
-    const INDENT: usize = 9;
+    const INDENT: usize = 12;
     let mut line = format!("{name:<INDENT$}");
     let mut is_empty = true;
     for word in text.split_whitespace() {

@@ -135,7 +135,8 @@ mod tests {
         result.ended_at = Some("2026-11-27T11:00:00Z".to_owned());
         result.write(&path).expect("replaced");
         assert_eq!(BenchmarkResult::read(&path).expect("read again"), result);
-        let names: Vec<_> = fs::read_dir(directory.path()).expect("listed").map(|entry| entry.expect("entry").file_name()).collect();
+        let names: Vec<_> =
+            fs::read_dir(directory.path()).expect("listed").map(|entry| entry.expect("entry").file_name()).collect();
         assert_eq!(names, ["result.json"]);
     }
 

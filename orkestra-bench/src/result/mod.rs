@@ -1,7 +1,11 @@
 //! What a benchmark found: plain data, written as `result.json` and read back for reports and comparisons.
 
+mod changes;
+mod compare;
 mod grid;
+mod html;
 mod json;
+mod junit;
 #[cfg(test)]
 mod sample;
 mod score;
@@ -10,6 +14,10 @@ mod text;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::changes::{ALL_DIFFS_BYTES_MAX, CHANGES_MAX, COMPARED_BYTES_MAX, DIFF_BYTES_MAX, changes_between};
+pub use self::compare::{
+    Comparison, Contender, DocumentedComparison, NotCompared, SIGNIFICANCE, Solved, StrictComparison, TaskComparison,
+};
 pub use self::json::{ResultError, write_file};
 pub use self::score::{Grade, Interval, Summary, Tally, Usage};
 pub use self::table::Table;
@@ -217,14 +225,4 @@ impl Strict {
     pub fn score(&self) -> f64 {
         if self.is_solved() { 10.0 } else { 0.0 }
     }
-}
-
-/// A stand-in until the real one is merged.
-#[must_use]
-pub fn changes_between(start: &[(String, Vec<u8>)], files: &[(String, Vec<u8>)]) -> Vec<Change> {
-    let _ = start;
-    files
-        .iter()
-        .map(|(path, content)| Change { path: path.clone(), diff: String::from_utf8_lossy(content).into() })
-        .collect()
 }

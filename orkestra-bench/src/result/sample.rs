@@ -1,8 +1,8 @@
 //! Results for tests of this module: small, with the same values in every trial.
 
 use super::{
-    AgentInfo, BenchmarkResult, Change, CheckResult, Documented, Ending, Moment, RESULT_FORMAT, Strict, TaskResult, TestResult,
-    TrialLimits, TrialResult,
+    AgentInfo, BenchmarkResult, Change, CheckResult, Documented, Ending, Moment, RESULT_FORMAT, Strict, TaskResult,
+    TestResult, TrialLimits, TrialResult,
 };
 use crate::task::Difficulty;
 
@@ -11,7 +11,11 @@ pub(super) fn benchmark(trials: u32, tasks: Vec<TaskResult>) -> BenchmarkResult 
     BenchmarkResult {
         format: RESULT_FORMAT,
         id: "bench-1".to_owned(),
-        agent: AgentInfo { name: "orkestra".to_owned(), model: "demo".to_owned(), notice: Some("demo: no AI".to_owned()) },
+        agent: AgentInfo {
+            name: "orkestra".to_owned(),
+            model: "demo".to_owned(),
+            notice: Some("demo: no AI".to_owned()),
+        },
         started_at: "2026-11-27T10:00:00Z".to_owned(),
         ended_at: None,
         trials,
@@ -46,6 +50,9 @@ pub(super) fn trial(number: u32, checks: [usize; 2], tests: [usize; 2]) -> Trial
         seconds: 12.5,
         restarts: 0,
         timeline: vec![Moment { at: 0.5, agent: "coder".to_owned(), text: "writes main.py".to_owned() }],
-        changes: vec![Change { path: "main.py".to_owned(), diff: "--- /dev/null\n+++ b/main.py\n@@ -0,0 +1 @@\n+print(1)\n".to_owned() }],
+        changes: vec![Change {
+            path: "main.py".to_owned(),
+            diff: "--- /dev/null\n+++ b/main.py\n@@ -0,0 +1 @@\n+print(1)\n".to_owned(),
+        }],
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 use super::{BenchmarkResult, Ending, TaskResult, TrialResult};
 
 /// What a percentage may be short of a limit because floating point numbers are rounded.
@@ -11,7 +13,7 @@ pub(super) const ROUNDING: f64 = 1e-9;
 const Z_95: f64 = 1.959_963_984_540_054;
 
 /// The grade of a documented percentage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Grade {
     /// 90 % and more.
     S,
@@ -28,7 +30,7 @@ pub enum Grade {
 }
 
 /// Where a rate lies with a confidence of 95 %, 0 to 1.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Interval {
     /// Its lower end.
@@ -38,7 +40,7 @@ pub struct Interval {
 }
 
 /// What trials used, in sum. A sum of which one part is unknown is unknown.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Usage {
     /// How often agents attempted their part.
@@ -58,7 +60,7 @@ pub struct Usage {
 }
 
 /// The scores of some trials: those of a task, or all of them.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Tally {
     /// The trials that were graded.
@@ -74,13 +76,15 @@ pub struct Tally {
 }
 
 /// The scores of a whole benchmark, or of what was graded so far.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Summary {
     /// All trials together.
     pub tally: Tally,
     /// How many trials the benchmark has when it is complete.
     pub planned: usize,
+    /// How many of them are still missing.
+    pub missing: usize,
     /// How many tasks have a graded trial.
     pub graded_tasks: usize,
     /// The documented percentage of the tasks that have a graded trial; `None` when no task has one.
@@ -139,7 +143,9 @@ impl Usage {
             input_tokens: sum(trials, |trial| trial.input_tokens),
             output_tokens: sum(trials, |trial| trial.output_tokens),
             model_calls: sum(trials, |trial| trial.model_calls),
-            cost_usd: trials.iter().map(|trial| trial.cost_usd.filter(|cost| cost.is_finite())).sum(),
+            cost_usd: trials
+                .iter()
+                .try_fold(0.0, |sum, trial| Some(sum + trial.cost_usd.filter(|cost| cost.is_finite())?)),
             median_seconds: median(&mut seconds),
             restarts: trials.iter().map(|trial| u64::from(trial.restarts)).sum(),
         }
@@ -183,7 +189,7 @@ impl Summary {
     /// Whether every trial of every task was graded.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.tally.trials >= self.planned
+        self.missing == 0
     }
 }
 
@@ -208,9 +214,11 @@ impl BenchmarkResult {
     pub fn summary(&self) -> Summary {
         let scores: Vec<f64> = self.tasks.iter().filter_map(TaskResult::documented).collect();
         let sum: f64 = scores.iter().sum();
+        let per_task = usize::try_from(self.trials).unwrap_or(usize::MAX);
         Summary {
             tally: Tally::of(&self.all_trials().collect::<Vec<_>>()),
-            planned: self.tasks.len().saturating_mul(usize::try_from(self.trials).unwrap_or(usize::MAX)),
+            planned: self.tasks.len().saturating_mul(per_task),
+            missing: self.tasks.iter().map(|task| per_task.saturating_sub(task.trials.len())).sum(),
             graded_tasks: scores.len(),
             percentage: (!scores.is_empty()).then(|| sum / (10.0 * scores.len() as f64) * 100.0),
         }
@@ -286,7 +294,10 @@ mod tests {
         ];
         for (solved, trials, low, high) in intervals {
             let found = Interval::wilson(solved, trials).expect("there are trials");
-            assert!((found.low - low).abs() < 1e-12 && (found.high - high).abs() < 1e-12, "{solved}/{trials}: {found:?}");
+            assert!(
+                (found.low - low).abs() < 1e-12 && (found.high - high).abs() < 1e-12,
+                "{solved}/{trials}: {found:?}"
+            );
         }
         assert_eq!(Interval::wilson(0, 0), None);
     }
@@ -305,7 +316,7 @@ mod tests {
         assert_eq!(result.tasks[2].documented(), None);
         assert_eq!(summary.percentage, Some(87.5));
         assert_eq!(summary.grade(), Some(Grade::A));
-        assert_eq!((summary.tally.solved, summary.tally.trials, summary.planned, summary.graded_tasks), (1, 3, 6, 2));
+        assert_eq!((summary.tally.solved, summary.tally.trials, summary.planned, summary.missing), (1, 3, 6, 3));
         assert_eq!((summary.tally.tests_passed, summary.tally.tests), (3, 6));
         assert!(!summary.is_complete());
         assert_eq!(benchmark(1, Vec::new()).summary().percentage, None);
@@ -324,6 +335,9 @@ mod tests {
         trials[0].attempts = None;
         trials[2].input_tokens = None;
         let usage = task("one", trials).tally().usage;
-        assert_eq!((usage.cost_usd, usage.tokens(), usage.attempts, usage.output_tokens), (None, None, None, Some(300)));
+        assert_eq!(
+            (usage.cost_usd, usage.tokens(), usage.attempts, usage.output_tokens),
+            (None, None, None, Some(300))
+        );
     }
 }

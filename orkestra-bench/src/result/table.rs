@@ -146,7 +146,12 @@ pub(super) fn sums(summary: &Summary) -> String {
     let mut parts = vec![
         format!("{}/{} hidden tests passed", summary.tally.tests_passed, summary.tally.tests),
         format!("tries {}", number(usage.attempts)),
-        format!("tokens {} ({} in, {} out)", tokens(usage.tokens()), tokens(usage.input_tokens), tokens(usage.output_tokens)),
+        format!(
+            "tokens {} ({} in, {} out)",
+            tokens(usage.tokens()),
+            tokens(usage.input_tokens),
+            tokens(usage.output_tokens)
+        ),
         format!("model calls {}", number(usage.model_calls)),
         format!("cost {}", dollars(usage.cost_usd)),
         format!("median time {}", duration(usage.median_seconds)),
@@ -166,7 +171,8 @@ pub(super) fn endings(result: &BenchmarkResult) -> String {
         (endings.out_of_time, "out of time"),
         (endings.out_of_tokens, "out of tokens"),
     ];
-    let shown: Vec<_> = named.iter().filter(|(count, _)| *count > 0).map(|(count, name)| format!("{count} {name}")).collect();
+    let shown: Vec<_> =
+        named.iter().filter(|(count, _)| *count > 0).map(|(count, name)| format!("{count} {name}")).collect();
     if shown.is_empty() { "none yet".to_owned() } else { shown.join(", ") }
 }
 
@@ -177,9 +183,15 @@ mod tests {
 
     #[test]
     fn a_bar_is_full_or_empty_only_at_the_ends() {
-        for (score, shown) in
-            [(0.0, "....."), (0.1, "#...."), (2.9, "#...."), (3.0, "##..."), (5.0, "###.."), (9.9, "####."), (10.0, "#####")]
-        {
+        for (score, shown) in [
+            (0.0, "....."),
+            (0.1, "#...."),
+            (2.9, "#...."),
+            (3.0, "##..."),
+            (5.0, "###.."),
+            (9.9, "####."),
+            (10.0, "#####"),
+        ] {
             assert_eq!(bar(score), shown, "{score}");
         }
     }
@@ -197,11 +209,11 @@ mod tests {
         let expected = "\
 demo: no AI
 
-agent    orkestra
-model    demo
-places   works in a container without network
-limits   600 seconds and 200000 tokens per trial
-trials   INCOMPLETE: 3 of 6 trials so far, 2 of each of 3 tasks planned
+agent       orkestra
+model       demo
+places      works in a container without network
+limits      600 seconds and 200000 tokens per trial
+trials      INCOMPLETE: 3 of 6 trials so far, 2 of each of 3 tasks planned
 
 task         level  documented  strict        95 %  tests  tries  tokens     cost  median
 -----------  -----  ----------  ----------  ------  -----  -----  ------  -------  ------
@@ -209,9 +221,9 @@ hello_world  easy   ##### 10.0  1/1 solved  21-100    2/2      2    1100  $0.250
 calculator   easy   ####.  7.5  1/2 solved    9-91    3/4      4    2200  unknown  12.5 s
 todo_api     easy   -           no trials        -      -      -       -        -       -
 
-sum      5/6 hidden tests passed, tries 6, tokens 3300 (3000 in, 300 out), model calls 9, cost
-         unknown, median time 12.5 s
-endings  3 finished
+sum         5/6 hidden tests passed, tries 6, tokens 3300 (3000 in, 300 out), model calls 9, cost
+            unknown, median time 12.5 s
+endings     3 finished
 grade so far: A (documented: 87.5 %)
 strict so far: 2 of 3 solved
 ";
@@ -237,7 +249,7 @@ strict so far: 2 of 3 solved
             assert!(line.chars().count() <= 100, "{line}");
         }
         assert!(shown.contains("10/10 solved  72-100  100/100     20  unknown  unknown  12m34s"), "{shown}");
-        assert!(shown.contains("trials   40 trials, 10 of each of 4 tasks\n"), "{shown}");
+        assert!(shown.contains("trials      40 trials, 10 of each of 4 tasks\n"), "{shown}");
         assert!(shown.contains("\ngrade: S (documented: 100.0 %)\nstrict: 40 of 40 solved\n"), "{shown}");
     }
 }

@@ -61,10 +61,10 @@ fn push_visible(shown: &mut String, c: char) {
 }
 
 /// Characters that change how others are shown or cannot be seen: direction marks and overrides, zero-width spaces, line
-/// separators, tags.
+/// separators, tags, and those that are not characters at all.
 const fn is_format(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}'
-        | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+        | '\u{feff}' | '\u{fff0}'..='\u{fffb}' | '\u{fffe}' | '\u{ffff}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// `count` of a thing: `1 trial`, `2 trials`.
@@ -123,7 +123,13 @@ pub(super) fn probability(value: f64) -> String {
         "<0.0001".to_owned()
     } else if value < 0.1 {
         // Two digits that count, so that 0.049 is not shown as 0.05 beside "unlikely to be chance".
-        let decimals = if value < 0.001 { 5 } else if value < 0.01 { 4 } else { 3 };
+        let decimals = if value < 0.001 {
+            5
+        } else if value < 0.01 {
+            4
+        } else {
+            3
+        };
         format!("{value:.decimals$}")
     } else {
         format!("{value:.2}")
@@ -174,14 +180,22 @@ mod tests {
 
     #[test]
     fn values_are_short() {
-        for (value, shown) in
-            [(None, "unknown"), (Some(0), "0"), (Some(9_999), "9999"), (Some(12_345), "12.3k"), (Some(1_234_567), "1.2M")]
-        {
+        for (value, shown) in [
+            (None, "unknown"),
+            (Some(0), "0"),
+            (Some(9_999), "9999"),
+            (Some(12_345), "12.3k"),
+            (Some(1_234_567), "1.2M"),
+        ] {
             assert_eq!(tokens(value), shown);
         }
-        for (value, shown) in
-            [(None, "unknown"), (Some(0.0), "$0"), (Some(0.00001), "<$0.0001"), (Some(0.0123), "$0.0123"), (Some(2.5), "$2.50")]
-        {
+        for (value, shown) in [
+            (None, "unknown"),
+            (Some(0.0), "$0"),
+            (Some(0.00001), "<$0.0001"),
+            (Some(0.0123), "$0.0123"),
+            (Some(2.5), "$2.50"),
+        ] {
             assert_eq!(dollars(value), shown);
         }
         for (value, shown) in [
@@ -194,9 +208,14 @@ mod tests {
         ] {
             assert_eq!(duration(value), shown);
         }
-        for (value, shown) in
-            [(0.000_001, "<0.0001"), (0.000_123, "0.00012"), (0.0049, "0.0049"), (0.0496, "0.050"), (0.0423, "0.042"), (1.0, "1.00")]
-        {
+        for (value, shown) in [
+            (0.000_001, "<0.0001"),
+            (0.000_123, "0.00012"),
+            (0.0049, "0.0049"),
+            (0.0496, "0.050"),
+            (0.0423, "0.042"),
+            (1.0, "1.00"),
+        ] {
             assert_eq!(probability(value), shown);
         }
         assert_eq!(percentage(89.96), "89.9 %");

@@ -2,4 +2,6 @@
 
 mod cheats;
 mod place;
+mod report;
+mod report_sample;
 mod suite;
