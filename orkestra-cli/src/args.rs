@@ -1,11 +1,19 @@
 //! The command line. Its help texts are its documentation.
 
+mod benchmark;
+
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use orkestra_agents::SandboxChoice;
 use orkestra_tools::Network;
+use serde::{Deserialize, Serialize};
+
+pub(crate) use self::benchmark::{
+    BenchmarkArguments, BenchmarkCommand, CheckTasksArguments, CompareArguments, Grading, ReportArguments,
+    ResumeBenchmarkArguments, StartArguments, TaskChoice,
+};
 
 const AFTER: &str = "\
 All data is in ./.orkestra: the journals of all runs in store/, the files that agents write in workspace/. Only one
@@ -53,6 +61,11 @@ pub(crate) enum Command {
     Graph(GraphArguments),
     /// Cancel an unfinished run. Its files and its journal are kept.
     Cancel(CancelArguments),
+    /// Measure agents: coding tasks, graded by text checks and by hidden tests, without a human.
+    ///
+    /// Tells how many trials of each task were solved, with attempts, tokens, cost and time. A benchmark that was interrupted
+    /// is continued by `aios benchmark resume`. Its data is in a directory of its own, so other commands work meanwhile.
+    Benchmark(BenchmarkArguments),
     /// Check, export or import a store.
     #[command(subcommand)]
     Store(StoreCommand),
@@ -198,7 +211,8 @@ impl FromStr for Sandbox {
 }
 
 /// A network, as written on the command line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum NetworkName {
     None,
     Registries,
@@ -211,6 +225,16 @@ impl From<NetworkName> for Network {
             NetworkName::None => Self::None,
             NetworkName::Registries => Self::Registries,
             NetworkName::Open => Self::Open,
+        }
+    }
+}
+
+impl std::fmt::Display for Sandbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Docker(None) => f.write_str("docker"),
+            Self::Docker(Some(runtime)) => write!(f, "docker:{runtime}"),
+            Self::Local => f.write_str("local"),
         }
     }
 }
@@ -353,6 +377,7 @@ mod tests {
             [("docker", docker(None)), ("docker:runsc", docker(Some("runsc"))), ("local", Ok(Sandbox::Local))]
         {
             assert_eq!(text.parse(), expected, "{text}");
+            assert_eq!(expected.expect("valid").to_string(), text);
         }
         for text in ["", "podman", "docker:", "docker:a b", "docker:../x", "local:runsc", "Docker"] {
             assert!(text.parse::<Sandbox>().is_err(), "{text}");

@@ -7,7 +7,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use orkestra_core::prelude::{Engine, Name, Run, RunId, RunQuery, RunRecord, RunStatus};
+use orkestra_core::prelude::{Engine, Name, Outcome, Run, RunId, RunQuery, RunRecord, RunStatus};
 use orkestra_tools::{Confinement, DockerSandbox, Workspace};
 use tokio::{sync::mpsc, task::JoinSet};
 
@@ -162,6 +162,37 @@ impl Orkestra {
         let path = self.workspace_path(&record);
         let files = tokio::task::spawn_blocking(move || files_in(&path)).await.unwrap_or_default();
         Ok(Some(RunBody::of(&run_view, files)))
+    }
+
+    /// The model that a run gets which asks for this one, or for none.
+    pub async fn model(&self, name: Option<&str>) -> ModelSpec {
+        self.models.resolve(name.filter(|name| !name.is_empty())).await
+    }
+
+    /// Where the commands of a run of this model are run on this machine, when its request says nothing of it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Sandbox`] when they have nowhere to run.
+    pub async fn sandbox(&self, model: &ModelSpec) -> Result<SandboxSpec, Error> {
+        let sandbox = self.sandbox.resolve(model).await?;
+        self.check_sandbox(&sandbox, model).await?;
+        Ok(sandbox)
+    }
+
+    /// Waits until a run has ended and nothing of its agents runs any more: from then on its files do not change.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Engine`] as of [`Run::outcome`].
+    pub async fn settled(&self, run: &Run) -> Result<Outcome, Error> {
+        let outcome = run.outcome().await.map_err(|error| engine_error(&error));
+        self.workplaces.close(run.id().as_str()).await;
+        outcome
+    }
+
+    /// The directory with the files of a run that works in no project.
+    #[must_use]
+    pub fn workspace_of(&self, run: &str) -> PathBuf {
+        self.workplaces.workspace_path(run, None)
     }
 
     /// Shuts down: stops the engine and closes the sandboxes. Unfinished runs continue at the next start.

@@ -248,12 +248,12 @@ impl Workplaces {
     ///
     /// [`Orkestra`](crate::Orkestra) calls it for its runs. Call it yourself for the runs of an engine of your own.
     pub async fn close(&self, run: &str) {
-        let workplace = self.opened().remove(run);
-        if let Some(workplace) = workplace
-            && let Err(error) = workplace.sandbox.close().await
-        {
+        let Some(workplace) = self.opened().get(run).cloned() else { return };
+        if let Err(error) = workplace.sandbox.close().await {
             tracing::warn!(run, %error, "cannot close a sandbox; `DockerSandbox::reap` removes a container that is left");
         }
+        // NOTE: afterwards, so that a second caller waits for the end too.
+        self.opened().remove(run);
     }
 
     /// Closes the sandboxes of all runs. Call it when the process shuts down.

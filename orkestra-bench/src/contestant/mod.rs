@@ -1,11 +1,14 @@
 //! Who works on the tasks: Orkestra's own pipeline, or any other agent that runs from a command line.
 
+mod pipeline;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+pub use self::pipeline::PipelineContestant;
 use crate::result::{AgentInfo, Ending, Moment, TrialLimits};
 
 /// Who works on the tasks.

@@ -1,6 +1,65 @@
-//! Tasks: what an agent is asked for, how the result is judged, and the solutions that prove the judge.
+//! Coding tasks: what an agent is asked for, how the result is judged, and the solutions that prove the judge.
+
+mod check;
+mod definition;
+mod read;
+mod suite;
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+pub use self::check::{Check, CheckError};
+pub use self::read::TaskError;
+pub use self::suite::Suite;
+use crate::delivery::File;
+
+/// One coding task.
+///
+/// A directory `NAME/` holds it: `task.toml`, the hidden tests `grader.py`, a right solution in `oracle/`, wrong ones in
+/// `wrong/<name>/`, and optionally what the workspace begins with in `start/`. `docs/benchmark.md` shows how to write one.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct CodingTask {
+    /// Its name, which is the name of its directory: `[a-z0-9][a-z0-9_-]{0,63}`.
+    pub name: String,
+    /// Its title, a few words.
+    pub title: String,
+    /// How hard it is.
+    pub difficulty: Difficulty,
+    /// What the agent is asked for, and everything that it is told.
+    pub objective: String,
+    /// The text checks of the documented score.
+    pub checks: Vec<Check>,
+    /// The hidden tests, each of which has to be reported exactly once.
+    pub tests: Vec<String>,
+    /// How long the hidden tests may take in sum.
+    pub tests_time: Duration,
+    /// The program that runs the hidden tests.
+    pub grader: String,
+    /// The files that the workspace begins with.
+    pub start: Vec<File>,
+    /// A right solution: the files that it adds to `start`, or changes.
+    pub oracle: Vec<File>,
+    /// Solutions that the hidden tests must refuse.
+    pub wrong: Vec<WrongSolution>,
+    /// A hash of all of it, sixteen hexadecimal digits.
+    pub fingerprint: String,
+}
+
+/// A solution that the hidden tests must refuse.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct WrongSolution {
+    /// Its name.
+    pub name: String,
+    /// What is wrong with it.
+    pub why: String,
+    /// Whether it is made for the text checks: its documented score must be high.
+    pub text_only: bool,
+    /// All of its files.
+    pub files: Vec<File>,
+}
 
 /// How hard a task is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -14,4 +73,17 @@ pub enum Difficulty {
     Medium,
     /// A project in which things happen at the same time.
     Hard,
+}
+
+impl Difficulty {
+    /// Its name, as in task files.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Trivial => "trivial",
+            Self::Easy => "easy",
+            Self::Medium => "medium",
+            Self::Hard => "hard",
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! The commands of `aios`, one file each.
 
+mod benchmark;
 mod cancel;
 mod graph;
 mod logs;
@@ -32,6 +33,7 @@ pub(crate) async fn perform(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Status(arguments) => status::perform(&arguments).await,
         Command::Graph(arguments) => graph::perform(&arguments).await,
         Command::Cancel(arguments) => cancel::perform(&arguments).await,
+        Command::Benchmark(arguments) => benchmark::perform(arguments).await,
         Command::Store(command) => store::perform(command).await,
         Command::Tools(arguments) => tools::perform(&arguments).await,
     }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use orkestra_core::prelude::{Engine, Store};
+use orkestra_core::prelude::{Engine, EngineBuilder, Store};
 use orkestra_tools::egress::EgressOptions;
 use orkestra_tools::web::SearchEngine;
 use orkestra_tools::{Github, Network, Secrets, ToolSource, policy::Policy};
@@ -26,6 +26,7 @@ use crate::{
 
 /// Replaces an agent of the pipeline, by its name.
 type Change = (String, Box<dyn FnOnce(Agent) -> Agent + Send>);
+type EngineChange = Box<dyn FnOnce(EngineBuilder) -> EngineBuilder + Send>;
 
 /// Configures an [`Orkestra`] before it is started. Created by [`Orkestra::builder`].
 #[must_use = "nothing runs until it is started"]
@@ -43,6 +44,7 @@ pub struct OrkestraBuilder {
     lost_hosts_max: u32,
     kit: Kit,
     sources: Vec<Arc<dyn ToolSource>>,
+    engine_changes: Vec<EngineChange>,
 }
 
 impl OrkestraBuilder {
@@ -61,6 +63,7 @@ impl OrkestraBuilder {
             lost_hosts_max: LOST_HOSTS_MAX,
             kit: Kit::default(),
             sources: Vec::new(),
+            engine_changes: Vec::new(),
         }
     }
 
@@ -176,6 +179,13 @@ impl OrkestraBuilder {
         self
     }
 
+    /// Changes the engine before it is started, such as `|engine| engine.workflow(mine)`: workflows and tasks of your own beside
+    /// the pipeline, limits, leases. The names of the pipeline's agents are taken.
+    pub fn engine(mut self, change: impl FnOnce(EngineBuilder) -> EngineBuilder + Send + 'static) -> Self {
+        self.engine_changes.push(Box::new(change));
+        self
+    }
+
     /// Starts the engine on `store`. Runs that an earlier process left unfinished continue at once.
     ///
     /// # Errors
@@ -204,6 +214,7 @@ impl OrkestraBuilder {
             let agent = self.sources.iter().cloned().fold(agent, Agent::with_tool_source);
             engine = engine.task(name, agent);
         }
+        let engine = self.engine_changes.into_iter().fold(engine, |engine, change| change(engine));
         let engine = engine.start().await.map_err(|error| engine_error(&error))?;
         let orkestra = Orkestra {
             engine,

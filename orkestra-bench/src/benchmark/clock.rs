@@ -1,0 +1,98 @@
+//! How long a trial was worked on. The time between the death of a process and the next start does not count, so it is written
+//! down while an agent works.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+/// How often the time is written down: what a crash adds to the time of a trial at most.
+const PERIOD: Duration = Duration::from_secs(2);
+
+/// The clock of one trial, kept in a file beside the workspaces.
+pub(super) struct TrialClock {
+    file: PathBuf,
+    before: Seen,
+    started: Instant,
+}
+
+/// What is in the file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Seen {
+    seconds: f64,
+    starts: u32,
+}
+
+impl TrialClock {
+    /// Starts the clock of a trial, from what its file says.
+    pub(super) fn start(data: &Path, trial: &str) -> std::io::Result<Self> {
+        let file = data.join("clocks").join(format!("{trial}.json"));
+        let before: Seen =
+            std::fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+        std::fs::create_dir_all(data.join("clocks"))?;
+        let clock = Self { file, before: Seen { starts: before.starts + 1, ..before }, started: Instant::now() };
+        clock.write()?;
+        Ok(clock)
+    }
+
+    /// The time in processes that died.
+    pub(super) fn used_before(&self) -> Duration {
+        Duration::from_secs_f64(self.before.seconds.clamp(0.0, 1e9))
+    }
+
+    /// How often it was started anew.
+    pub(super) fn restarts(&self) -> u32 {
+        self.before.starts - 1
+    }
+
+    /// The time so far, seconds.
+    pub(super) fn seconds(&self) -> f64 {
+        self.before.seconds + self.started.elapsed().as_secs_f64()
+    }
+
+    /// Writes the time down while this work is done.
+    pub(super) async fn during<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut ticks = interval(PERIOD);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                _ = ticks.tick() => {
+                    if let Err(error) = self.write() {
+                        tracing::warn!(file = %self.file.display(), %error, "cannot note the time of a trial");
+                    }
+                }
+            }
+        }
+    }
+
+    fn write(&self) -> std::io::Result<()> {
+        let seen = Seen { seconds: self.seconds(), starts: self.before.starts };
+        let text = serde_json::to_vec(&seen)?;
+        let part = self.file.with_extension("part");
+        std::fs::write(&part, text)?;
+        std::fs::rename(&part, &self.file)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn time_without_a_process_does_not_count() {
+        let data = tempfile::tempdir().expect("a directory");
+        let clock = TrialClock::start(data.path(), "t").expect("started");
+        assert_eq!((clock.used_before(), clock.restarts()), (Duration::ZERO, 0));
+        // The process dies after seven seconds: the last note is of the sixth.
+        clock.during(tokio::time::sleep(Duration::from_secs(7))).await;
+        drop(clock);
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        let clock = TrialClock::start(data.path(), "t").expect("started");
+        assert_eq!((clock.used_before().as_secs(), clock.restarts()), (6, 1));
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        assert_eq!(clock.seconds().round(), 10.0);
+    }
+}

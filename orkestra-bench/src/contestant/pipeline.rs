@@ -1,0 +1,270 @@
+//! Orkestra's own pipeline as a contestant. A trial is a run of it, so a crash loses nothing: the run continues.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use orkestra_agents::event::ProductEvent;
+use orkestra_agents::feed::product_event;
+use orkestra_agents::{Orkestra, PipelineRequest, SandboxSpec, TOKENS_METER, is_lost_hosts_pause};
+use orkestra_core::prelude::{Amount, Cursor, Outcome, PauseReason, Run, RunId, Timestamp};
+use orkestra_tools::Network;
+use tokio::sync::SetOnce;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::{Assignment, Attempt, AttemptError, Contestant};
+use crate::delivery::{self, File};
+use crate::result::{AgentInfo, Ending, Moment};
+
+/// How long a run may take to end after it was cancelled, before it is ended by force.
+const CANCEL_TIME: Duration = Duration::from_secs(30);
+/// The name of this contestant.
+const NAME: &str = "orkestra";
+/// What a reader of a result of the demo model has to know first.
+const DEMO: &str = "demo: no AI";
+/// Characters of a moment.
+const MOMENT_CHARACTERS_MAX: usize = 300;
+/// The label by which the runs of trials are found.
+const TRIAL_LABEL: &str = "trial";
+
+/// Orkestra's pipeline.
+#[derive(Default)]
+pub struct PipelineContestant {
+    model: Option<String>,
+    attached: SetOnce<Attached>,
+}
+
+/// What works on the trials.
+struct Attached {
+    orkestra: Weak<Orkestra>,
+    info: AgentInfo,
+    place: String,
+}
+
+impl PipelineContestant {
+    /// The pipeline with this model; `None` leaves the choice to the Orkestra.
+    #[must_use]
+    pub fn new(model: Option<String>) -> Self {
+        Self { model, attached: SetOnce::new() }
+    }
+
+    /// Sets the Orkestra, which may be on the engine of the benchmark itself. Trials wait until this was called.
+    ///
+    /// # Errors
+    /// When commands have nowhere to run ([`orkestra_agents::ErrorKind::Sandbox`]).
+    pub async fn attach(&self, orkestra: &Arc<Orkestra>) -> Result<(), orkestra_agents::Error> {
+        let model = orkestra.model(self.model.as_deref()).await;
+        let sandbox = orkestra.sandbox(&model).await?;
+        let notice = model.is_demo().then(|| DEMO.to_owned());
+        let attached = Attached {
+            orkestra: Arc::downgrade(orkestra),
+            info: AgentInfo { name: NAME.to_owned(), model: model.name.clone(), notice },
+            place: format!("agents work in {}", described(&sandbox)),
+        };
+        // A second one is ignored: trials are under way on the first.
+        let _ = self.attached.set(attached);
+        Ok(())
+    }
+
+    async fn orkestra(&self) -> Result<Arc<Orkestra>, AttemptError> {
+        let orkestra = self.attached.wait().await.orkestra.upgrade();
+        orkestra.ok_or_else(|| AttemptError::passing("the Orkestra of the benchmark has been shut down"))
+    }
+
+    /// The run of the trial: a new one, or the one that an earlier process began.
+    async fn run(&self, orkestra: &Orkestra, assignment: &Assignment) -> Result<Run, AttemptError> {
+        let workspace = orkestra.workspace_of(&assignment.id);
+        let id = RunId::new(&assignment.id).map_err(|error| AttemptError::lasting(error.to_string()))?;
+        if orkestra.engine().get(&id).await.map_err(engine)?.is_none() {
+            for (path, content) in &assignment.start {
+                delivery::write(&workspace, &File::new(path, content.clone()))
+                    .map_err(|error| AttemptError::passing(format!("cannot write {path}: {error}")))?;
+            }
+        }
+        let tokens = assignment.limits.tokens.map(|tokens| (TOKENS_METER.to_owned(), Amount::whole(tokens)));
+        let request = PipelineRequest {
+            id: Some(assignment.id.clone()),
+            objective: assignment.objective.clone(),
+            model: self.model.clone(),
+            labels: [(TRIAL_LABEL.to_owned(), assignment.id.clone())].into(),
+            budgets: tokens.into_iter().collect(),
+            ..PipelineRequest::default()
+        };
+        let run = orkestra.create(request).await.map_err(|error| match error.kind() {
+            orkestra_agents::ErrorKind::Usage | orkestra_agents::ErrorKind::Model => {
+                AttemptError::lasting(error.to_string())
+            }
+            _ => AttemptError::passing(error.to_string()),
+        })?;
+        // A person has resumed the benchmark, and so its runs.
+        let pause = run.view().await.map_err(engine)?.pause;
+        if matches!(&pause, Some(PauseReason::Asked { reason }) if is_lost_hosts_pause(reason)) {
+            run.resume().await.map_err(engine)?;
+        }
+        Ok(run)
+    }
+}
+
+#[async_trait]
+impl Contestant for PipelineContestant {
+    fn info(&self) -> AgentInfo {
+        let unknown =
+            || AgentInfo { name: NAME.to_owned(), model: self.model.clone().unwrap_or_default(), notice: None };
+        self.attached.get().map_or_else(unknown, |attached| attached.info.clone())
+    }
+
+    fn place(&self) -> String {
+        self.attached.get().map_or_else(String::new, |attached| attached.place.clone())
+    }
+
+    async fn attempt(&self, assignment: &Assignment) -> Result<Attempt, AttemptError> {
+        let orkestra = self.orkestra().await?;
+        let deadline = Instant::now() + Duration::from_secs(assignment.limits.seconds).saturating_sub(assignment.used);
+        let run = self.run(&orkestra, assignment).await?;
+        let stopped = tokio::select! {
+            stopped = until_stopped(&run) => stopped?,
+            () = sleep_until(deadline) => Some(Ending::OutOfTime),
+        };
+        if let Some(ending) = &stopped {
+            stop(&run, ending).await?;
+        }
+        let outcome = orkestra.settled(&run).await.map_err(|error| AttemptError::passing(error.to_string()))?;
+        let record = record(&run).await?;
+        let ending = stopped.unwrap_or_else(|| ending(&outcome));
+        Ok(Attempt {
+            attempts: Some(record.attempts),
+            input_tokens: record.input,
+            output_tokens: record.output,
+            model_calls: Some(record.calls),
+            cost_usd: record.cost,
+            timeline: record.timeline,
+            ..Attempt::new(ending, orkestra.workspace_of(&assignment.id))
+        })
+    }
+}
+
+fn described(sandbox: &SandboxSpec) -> String {
+    let runtime = sandbox.runtime.as_ref().map(|runtime| format!(" ({runtime})")).unwrap_or_default();
+    format!(
+        "{}{runtime}, network {}",
+        sandbox.kind.as_str(),
+        match sandbox.network_used() {
+            Network::None => "none",
+            Network::Registries => "registries",
+            _ => "open",
+        }
+    )
+}
+
+fn engine(error: orkestra_core::Error) -> AttemptError {
+    AttemptError::passing(format!("the engine failed: {error}"))
+}
+
+/// Waits until the run has ended (`None`), or cannot go on.
+async fn until_stopped(run: &Run) -> Result<Option<Ending>, AttemptError> {
+    let mut events = run.events(Cursor::START);
+    while let Some(event) = events.next().await.map_err(engine)? {
+        let orkestra_core::prelude::Event::RunPaused { .. } = &event.event else { continue };
+        // NOTE: an event of the past says nothing about now.
+        match run.view().await.map_err(engine)?.pause {
+            Some(PauseReason::Budget { .. }) => return Ok(Some(Ending::OutOfTokens)),
+            Some(reason) => return Ok(Some(Ending::Failed { reason: format!("it was paused: {reason}") })),
+            None => {}
+        }
+    }
+    Ok(None)
+}
+
+async fn stop(run: &Run, ending: &Ending) -> Result<(), AttemptError> {
+    let why = match ending {
+        Ending::OutOfTime => "the time of the trial is used up",
+        _ => "the trial ends here",
+    };
+    match run.cancel(why).await {
+        Ok(()) => {}
+        // It has ended meanwhile.
+        Err(error) if run.outcome().await.is_ok() => {
+            tracing::debug!(%error, "a trial ended by itself before it was cancelled");
+            return Ok(());
+        }
+        Err(error) => return Err(engine(error)),
+    }
+    if timeout(CANCEL_TIME, run.outcome()).await.is_err() {
+        run.terminate(why).await.map_err(engine)?;
+    }
+    Ok(())
+}
+
+fn ending(outcome: &Outcome) -> Ending {
+    match outcome {
+        Outcome::Completed(_) => Ending::Finished,
+        Outcome::Failed { node, failure } => Ending::Failed { reason: format!("{node}: {}", cut(&failure.message)) },
+        other => Ending::Failed { reason: cut(&format!("{other:?}")) },
+    }
+}
+
+/// What the journal of a run tells about it.
+#[derive(Default)]
+struct Record {
+    attempts: u32,
+    calls: u64,
+    input: Option<u64>,
+    output: Option<u64>,
+    cost: Option<f64>,
+    timeline: Vec<Moment>,
+}
+
+async fn record(run: &Run) -> Result<Record, AttemptError> {
+    let mut events = run.events(Cursor::START);
+    let mut record = Record { input: Some(0), output: Some(0), cost: Some(0.0), ..Record::default() };
+    let mut began: Option<Timestamp> = None;
+    while let Some(event) = events.next().await.map_err(engine)? {
+        let began = *began.get_or_insert(event.at);
+        let at = event.at.as_millis().saturating_sub(began.as_millis()) as f64 / 1000.0;
+        let event = product_event(&event).event;
+        match &event {
+            ProductEvent::NodeStarted { .. } => record.attempts += 1,
+            ProductEvent::Usage { tokens, cost_usd, .. } => {
+                record.calls += 1;
+                // One unknown number makes the sum unknown.
+                record.input = record.input.zip(tokens.input).map(|(sum, more)| sum + more);
+                record.output = record.output.zip(tokens.output).map(|(sum, more)| sum + more);
+                record.cost = record.cost.zip(*cost_usd).map(|(sum, more)| sum + more);
+            }
+            _ => {}
+        }
+        if let Some(text) = moment(&event) {
+            let agent = event.agent().unwrap_or_default().to_owned();
+            record.timeline.push(Moment { at, agent, text: cut(&text) });
+        }
+    }
+    Ok(record)
+}
+
+/// An event in a line, if it belongs to the story of a trial.
+fn moment(event: &ProductEvent) -> Option<String> {
+    Some(match event {
+        ProductEvent::NodeStarted { attempt, .. } => format!("starts, attempt {attempt}"),
+        ProductEvent::ToolCall { tool, arguments, .. } => format!("{tool} {arguments}"),
+        ProductEvent::ToolResult { tool, ok: false, text, .. } => format!("{tool} failed: {text}"),
+        ProductEvent::ValidationFailed { debug_info, .. } => {
+            format!("validation failed ({:?}): {}", debug_info.error_type, debug_info.failed_tests.join(", "))
+        }
+        ProductEvent::RateLimited { reason, .. } => format!("the model is not available: {reason}"),
+        ProductEvent::NodeCompleted { summary, .. } => format!("is done: {}", summary.as_deref().unwrap_or_default()),
+        ProductEvent::NodeFailed { error, .. } => format!("failed: {error}"),
+        ProductEvent::Notice { message, .. } => message.clone(),
+        ProductEvent::RunFailed { error, .. } => format!("the run failed: {error}"),
+        ProductEvent::RunCancelled { reason } => format!("the run was cancelled: {reason}"),
+        ProductEvent::RunCompleted { .. } => "the run is completed".to_owned(),
+        _ => return None,
+    })
+}
+
+fn cut(text: &str) -> String {
+    let line = text.replace('\n', " ⏎ ");
+    match line.char_indices().nth(MOMENT_CHARACTERS_MAX) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}

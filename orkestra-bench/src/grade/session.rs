@@ -1,0 +1,96 @@
+//! One run of hidden tests: reads their requests, has the solution do them, and collects what the tests report.
+
+use std::path::Path;
+use std::time::Duration;
+
+use orkestra_tools::{Command, PipedCommand, Sandbox, SandboxError};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::time::timeout;
+
+use super::GradeError;
+use super::program::Program;
+use super::protocol::{Answer, Report, Reports, Request};
+use crate::limits::{REQUEST_BYTES_MAX, REQUESTS_MAX};
+
+/// How the hidden tests are run: isolated from what is in the environment and in the directories of the user.
+const TESTS: &str = "python3 -B -s -u grader.py";
+
+/// One run of hidden tests.
+pub(super) struct Session<'sandbox> {
+    program: Program<'sandbox>,
+    reports: Reports,
+}
+
+impl<'sandbox> Session<'sandbox> {
+    pub(super) fn new(solution: &'sandbox dyn Sandbox, scratch: &Path) -> Self {
+        Self { program: Program::new(solution, scratch), reports: Reports::default() }
+    }
+
+    /// Runs the hidden tests in their sandbox until they are done, or this time is used up.
+    pub(super) async fn run(mut self, tests: &dyn Sandbox, time: Duration) -> Result<Reports, GradeError> {
+        let mut pipe = BufReader::new(tests.pipe(Command::new(TESTS)).await?);
+        let ended = timeout(time, self.serve(&mut pipe)).await;
+        let broken_off = match ended {
+            Ok(served) => served?,
+            Err(_) => Some(format!("they took more than {} s", time.as_secs())),
+        };
+        self.reports.broken_off = broken_off;
+        Ok(self.reports)
+    }
+
+    /// Answers requests until the tests are done. Returns why they did not come to their end.
+    async fn serve(&mut self, pipe: &mut BufReader<PipedCommand>) -> Result<Option<String>, GradeError> {
+        for _ in 0..REQUESTS_MAX {
+            let mut line = Vec::new();
+            let read = (&mut *pipe).take(REQUEST_BYTES_MAX as u64).read_until(b'\n', &mut line).await;
+            if !read.is_ok_and(|_| line.ends_with(b"\n")) {
+                let why = pipe.get_ref().stderr_tail();
+                return Ok(Some(format!("they ended, or sent an endless line: {}", why.trim())));
+            }
+            let request = match serde_json::from_slice(&line) {
+                Ok(request) => request,
+                Err(error) => return Ok(Some(format!("they printed what is not a request: {error}"))),
+            };
+            let is_end = matches!(request, Request::Done);
+            let answer = self.perform(request).await?;
+            let mut text = serde_json::to_vec(&answer).map_err(|error| GradeError::new(error.to_string(), false))?;
+            text.push(b'\n');
+            let sent = pipe.get_mut().write_all(&text).await;
+            if is_end {
+                return Ok(None);
+            }
+            if sent.is_err() || pipe.get_mut().flush().await.is_err() {
+                return Ok(Some(format!("they ended: {}", pipe.get_ref().stderr_tail().trim())));
+            }
+        }
+        Ok(Some(format!("they sent more than {REQUESTS_MAX} requests")))
+    }
+
+    async fn perform(&mut self, request: Request) -> Result<Answer, SandboxError> {
+        let program = &mut self.program;
+        Ok(match request {
+            Request::Run { command, stdin, timeout_s } => program.run(&command, &stdin.0, seconds(timeout_s)).await?,
+            Request::Start { command, port, timeout_s } => program.start(&command, port, seconds(timeout_s)).await?,
+            Request::Stop { process } => program.stop(&process).await?,
+            Request::ReadProcess { process } => program.read_process(&process).await?,
+            Request::Open { port } => program.open(port).await?,
+            Request::Send { connection, bytes } => program.send(connection, &bytes.0).await,
+            Request::Receive { connection, timeout_s } => program.receive(connection, seconds(timeout_s)).await,
+            Request::Close { connection } => program.close(connection),
+            Request::Files => program.files(),
+            Request::Read { path } => program.read(&path),
+            Request::Write { path, bytes } => program.write(&path, &bytes.0),
+            Request::Report { test, passed, detail } => {
+                self.reports.reports.push(Report { test, passed, detail });
+                Answer::default()
+            }
+            Request::Done => Answer::default(),
+        })
+    }
+}
+
+/// The time of a request: a tenth of a second to ten minutes.
+fn seconds(seconds: f64) -> Duration {
+    let seconds = if seconds.is_finite() { seconds.clamp(0.1, 600.0) } else { 10.0 };
+    Duration::from_secs_f64(seconds)
+}

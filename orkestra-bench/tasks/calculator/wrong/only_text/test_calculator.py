@@ -1,0 +1,1 @@
+# class CalculatorTest(unittest.TestCase): tests add, subtract, multiply and divide

@@ -1,0 +1,33 @@
+"""A service that tells whether it is alive, whether it can work, and which version it is."""
+
+import os
+import time
+from pathlib import Path
+
+from fastapi import FastAPI, Response, status
+
+STARTED = time.monotonic()
+IS_READY = (Path.cwd() / "ready.flag").exists()
+VERSION = os.environ.get("APP_VERSION") or "dev"
+
+app = FastAPI(title="Health", version=VERSION)
+
+
+@app.get("/health")
+def health() -> dict[str, str | float]:
+    """Whether the process is alive."""
+    return {"status": "ok", "uptime_seconds": round(time.monotonic() - STARTED, 3)}
+
+
+@app.get("/ready")
+def ready(response: Response) -> dict[str, bool]:
+    """Whether the service can do its work now."""
+    if not IS_READY:
+        response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    return {"ready": IS_READY}
+
+
+@app.get("/version")
+def version() -> dict[str, str]:
+    """The version of the service."""
+    return {"version": VERSION}

@@ -1,0 +1,4 @@
+//! Tests of the benchmark from outside.
+
+mod place;
+mod suite;
