@@ -3,12 +3,14 @@
 //! ```text
 //! pip, npm, … -> loopback of the container -> forwarder -> Unix socket -> EgressProxy
 //!     GET /pip/…, /npm/…, /cargo/…, /apt/…   -> mirror: path to address -> cache, else the registry (our credentials)
+//!     POST /model/v1/…                       -> the operator's model endpoint, when it was given
 //!     CONNECT host:443                       -> on the list? -> checked addresses -> TLS with the same name -> tunnel
 //!     everything else                        -> refused, with the host and the way to allow it
 //! ```
 //!
 //! - [`EgressProxy`] is that proxy, one per run; a [`crate::DockerSandbox`] with the network `registries` starts its own.
 //! - [`Registry`] and [`AllowedHost`] are what it lets through; [`detect`] reads what this machine's clients are set up with.
+//! - [`ModelGateway`] is the way to one model endpoint, without its key.
 //! - [`CachePlace`] makes answers outlast a run.
 //!
 //! IMPORTANT: everything that arrives on the socket is hostile. Nothing of it reaches a registry except a path that a mirror
@@ -24,6 +26,7 @@ mod fetch;
 mod hello;
 mod hosts;
 mod mirror;
+mod model;
 mod proxy;
 mod record;
 mod registry;
@@ -38,6 +41,7 @@ pub use cache::CachePlace;
 pub(crate) use client::{CARGO_DIRECTORY, CONFIG_DIRECTORY, environment, forwarder, no_network_environment};
 pub use detect::{ClientSettings, Detected, detect};
 pub use hosts::AllowedHost;
+pub use model::{MODEL_BASE_URL, ModelGateway, ModelUsage};
 pub use proxy::EgressProxy;
 pub use record::HostUse;
 pub use registry::{Credentials, Ecosystem, Registry};
@@ -92,6 +96,8 @@ pub struct EgressOptions {
     pub proxy: Option<String>,
     /// Certificates (PEM) that are trusted for registries besides the system's.
     pub certificates: Vec<Vec<u8>>,
+    /// The model endpoint that programs may use. The operator's choice, never a tenant's: any address is allowed for it.
+    pub model: Option<ModelGateway>,
 }
 
 impl Default for EgressOptions {
@@ -103,6 +109,7 @@ impl Default for EgressOptions {
             advice: "ask a person to add it to the allowed hosts of this run or project".to_owned(),
             proxy: None,
             certificates: Vec::new(),
+            model: None,
         }
     }
 }
@@ -140,6 +147,13 @@ impl EgressOptions {
     #[must_use]
     pub fn with_proxy(mut self, proxy: impl Into<String>) -> Self {
         self.proxy = Some(proxy.into());
+        self
+    }
+
+    /// Lets programs use a model endpoint, at [`MODEL_BASE_URL`].
+    #[must_use]
+    pub fn with_model(mut self, gateway: ModelGateway) -> Self {
+        self.model = Some(gateway);
         self
     }
 

@@ -9,6 +9,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use super::client::LOCAL;
 use super::fetch::{self, Wanted};
 use super::hosts::{HTTPS, normal};
+use super::model;
 use super::proxy::Shared;
 use super::reply::{Body, Refusal, printable};
 use super::tunnel::{self, Tunnel, counted};
@@ -22,7 +23,7 @@ pub(super) async fn answer(
     let answered = if request.method() == Method::CONNECT {
         connect(shared, request, open).await
     } else {
-        get(shared, &request).await
+        direct(shared, request).await
     };
     answered.unwrap_or_else(|refusal| {
         if refusal.is_policy {
@@ -50,7 +51,8 @@ async fn connect(
     Ok(super::reply::head(None, None))
 }
 
-async fn get(shared: &Arc<Shared>, request: &Request<Incoming>) -> Result<Response<Body>, Refusal> {
+/// A request that is not for a tunnel: for the proxy itself, or to be forwarded.
+async fn direct(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
     if let Some(authority) = request.uri().authority() {
         let host = normal(authority.host());
         let is_us = matches!(host.as_str(), "127.0.0.1" | "localhost")
@@ -61,6 +63,9 @@ async fn get(shared: &Arc<Shared>, request: &Request<Incoming>) -> Result<Respon
     }
     let path = request.uri().path().strip_prefix('/').unwrap_or_default();
     let (prefix, rest) = path.split_once('/').unwrap_or((path, ""));
+    if let Some(gateway) = shared.options.model.as_ref().filter(|_| prefix == model::PREFIX) {
+        return Ok(model::serve(shared, gateway, request).await);
+    }
     let Some(index) = shared.prefixes.iter().position(|known| known == prefix) else {
         let known = shared.prefixes.iter().map(|prefix| format!("/{prefix}/")).collect::<Vec<_>>().join(", ");
         let text =

@@ -51,3 +51,15 @@ pub const EGRESS_REFUSALS_SHOWN_MAX: usize = 5;
 
 /// Largest configuration file of a package manager that is read, bytes; a larger one is reported and ignored.
 pub const EGRESS_SETTINGS_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Largest request to the model behind a gateway, bytes; a larger one is refused. A context of a million tokens has about 4 MB.
+pub const EGRESS_MODEL_REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Largest answer of a model that is read for its usage when it is not streamed, bytes. Of a larger one the usage is unknown.
+pub const EGRESS_MODEL_ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Calls of a model at the same time through one gateway; more wait. Agents make one, or a few for parts of their work.
+pub const EGRESS_MODEL_CALLS_MAX: usize = 8;
+
+/// How long a model may be silent before its connection is closed. One on an ordinary processor reads a long prompt for minutes.
+pub const EGRESS_MODEL_SILENCE_MAX: Duration = Duration::from_secs(600);
