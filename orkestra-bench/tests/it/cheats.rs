@@ -125,7 +125,8 @@ async fn writing_where_a_grader_might_be_changes_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_solution_that_replaces_itself_is_judged_by_what_it_prints() {
     // The first start leaves a daemon that rewrites the program for ever, and prints nothing itself.
-    let script = "(setsid sh -c 'while :; do echo \"print(1)\" >hello.py; sleep 0.05; done' >/dev/null 2>&1 &) ; echo begun";
+    let script =
+        "(setsid sh -c 'while :; do echo \"print(1)\" >hello.py; sleep 0.05; done' >/dev/null 2>&1 &) ; echo begun";
     caught(Delivery::of([program(script)])).await;
 }
 
@@ -145,7 +146,8 @@ async fn endless_output_is_cut() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_and_a_fork_bomb_are_the_solutions_own_trouble() {
-    let script = "head -c 4000000000 /dev/zero >/tmp/full 2>/dev/null; head -c 100000000 /dev/zero >\"$HOME/full\" 2>/dev/null
+    let script =
+        "head -c 4000000000 /dev/zero >/tmp/full 2>/dev/null; head -c 100000000 /dev/zero >\"$HOME/full\" 2>/dev/null
         for n in $(seq 600); do sleep 20 & done 2>/dev/null; echo full";
     caught(Delivery::of([program(script)])).await;
 }

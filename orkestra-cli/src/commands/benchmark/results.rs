@@ -2,17 +2,22 @@
 
 use std::path::{Path, PathBuf};
 
-use orkestra_bench::result::BenchmarkResult;
+use orkestra_bench::result::{BenchmarkResult, ResultError, write_file};
 
 use super::print;
 use crate::args::ReportArguments;
 use crate::exit::{Exit, Failure};
 
 const RESULT: &str = "result.json";
+const JUNIT: &str = "junit.xml";
+const REPORT: &str = "report.html";
 
 /// Writes the reports of a benchmark into its directory.
 pub(super) fn write(directory: &Path, result: &BenchmarkResult) -> Result<(), Failure> {
-    let failed = |error: orkestra_bench::result::ResultError| Failure::failed(error.to_string());
+    let failed = |error: ResultError| Failure::failed(error.to_string());
+    let xml = result.junit().map_err(|error| Failure::failed(format!("cannot write {JUNIT}: {error}")))?;
+    write_file(&directory.join(JUNIT), xml.as_bytes()).map_err(failed)?;
+    write_file(&directory.join(REPORT), result.html().as_bytes()).map_err(failed)?;
     result.write(&directory.join(RESULT)).map_err(failed)
 }
 
@@ -23,7 +28,7 @@ pub(super) fn show(result: &BenchmarkResult, directory: &Path, json: bool) -> Re
         return print(&format!("{text}\n"));
     }
     let place = directory.display();
-    print(&format!("\n{}\nreport: {place}/report.html, {place}/{RESULT}, {place}/junit.xml\n", result.table()))
+    print(&format!("\n{}\nreport: {place}/{REPORT}, {place}/{RESULT}, {place}/{JUNIT}\n", result.table()))
 }
 
 /// Reads a result: `result.json`, or that of a directory.
