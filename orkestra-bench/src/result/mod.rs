@@ -2,6 +2,7 @@
 
 mod changes;
 mod compare;
+mod grade;
 mod grid;
 mod html;
 mod json;
@@ -18,8 +19,9 @@ pub use self::changes::{ALL_DIFFS_BYTES_MAX, CHANGES_MAX, COMPARED_BYTES_MAX, DI
 pub use self::compare::{
     Comparison, Contender, DocumentedComparison, NotCompared, SIGNIFICANCE, Solved, StrictComparison, TaskComparison,
 };
+pub use self::grade::{Grade, Interval};
 pub use self::json::{ResultError, write_file};
-pub use self::score::{Grade, Interval, Summary, Tally, Usage};
+pub use self::score::{Summary, Tally, Usage};
 pub use self::table::Table;
 use crate::task::Difficulty;
 
