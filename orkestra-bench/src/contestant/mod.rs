@@ -1,6 +1,9 @@
 //! Who works on the tasks: Orkestra's own pipeline, or any other agent that runs from a command line.
 
+mod command;
+mod output;
 mod pipeline;
+mod presets;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,6 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+pub use self::command::CommandContestant;
 pub use self::pipeline::PipelineContestant;
 use crate::result::{AgentInfo, Ending, Moment, TrialLimits};
 
@@ -44,6 +48,14 @@ pub struct Assignment {
     pub limits: TrialLimits,
     /// What it has taken of its time already, in processes that died.
     pub used: Duration,
+}
+
+impl Assignment {
+    /// A trial with this name and objective, in an empty workspace.
+    #[must_use]
+    pub fn new(id: impl Into<String>, objective: impl Into<String>, limits: TrialLimits) -> Self {
+        Self { id: id.into(), objective: objective.into(), start: Vec::new(), limits, used: Duration::ZERO }
+    }
 }
 
 /// What a contestant did.

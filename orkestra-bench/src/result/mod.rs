@@ -74,6 +74,14 @@ pub struct TrialLimits {
     pub tokens: Option<u64>,
 }
 
+impl TrialLimits {
+    /// So many seconds and, with `Some`, so many tokens.
+    #[must_use]
+    pub fn new(seconds: u64, tokens: Option<u64>) -> Self {
+        Self { seconds, tokens }
+    }
+}
+
 /// All trials of one task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
