@@ -291,7 +291,7 @@ def requests_each_url_once():
 def stays_on_the_site():
     found = plain.crawl()
     asked = [path for path in plain.seen["requests"] if path in plain.traps]
-    assert asked == [], f"it follows what is no link, or leads to another site: {asked}"
+    assert asked == [], f"it follows what is not a link, or leads to another site: {asked}"
     listed = {link for page in found["pages"] for link in page["links"]} | {page["url"] for page in found["pages"]}
     foreign = sorted(url for url in listed if not url.startswith(plain.base + "/"))
     assert foreign == [], f"links to other sites are listed: {foreign}"

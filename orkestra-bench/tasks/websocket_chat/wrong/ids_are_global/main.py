@@ -120,7 +120,7 @@ async def chat(socket: WebSocket, room_name: str, name: str = ""):
     finally:
         room.leave(name)
         sender.cancel()
-        # A connection that breaks while something is sent is no error of the chat.
+        # A connection that breaks while something is sent is not an error of the chat.
         await asyncio.gather(sender, return_exceptions=True)
 
 
