@@ -138,7 +138,7 @@ fn everything_that_is_wrong_with_tasks_is_named_at_once() {
             "task field: task.toml: ",
             "unknown field `colour`",
             "task pattern: ",
-            "'^[A-Z '",
+            "invalid pattern \"^[A-Z \"",
             "task several: ",
             "strict.tests has whispers, which grader.py does not define",
             "wrong/unknown/shout.txt belongs to no [[wrong]] solution",

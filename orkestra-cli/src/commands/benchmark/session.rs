@@ -101,7 +101,7 @@ async fn follow(directory: &Path, run: &Run, progress: &mut dyn Progress) -> Res
     Ok(Ending::Ended(run.outcome().await?))
 }
 
-fn failed(error: BenchmarkError) -> Failure {
+pub(super) fn failed(error: BenchmarkError) -> Failure {
     match error {
         BenchmarkError::Usage(text) => Failure::usage(text),
         error => Failure::failed(error.to_string()),
