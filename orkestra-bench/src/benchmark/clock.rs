@@ -22,6 +22,9 @@ pub(super) struct TrialClock {
 struct Seen {
     seconds: f64,
     starts: u32,
+    /// How often the trial was given up because of trouble outside, to begin anew.
+    #[serde(default)]
+    given_up: u32,
 }
 
 impl TrialClock {
@@ -44,6 +47,24 @@ impl TrialClock {
     /// How often it was started anew.
     pub(super) fn restarts(&self) -> u32 {
         self.before.starts - 1
+    }
+
+    /// The name of the work on this trial: another one each time that it begins anew.
+    pub(super) fn name(&self, trial: &str) -> String {
+        match self.before.given_up {
+            0 => trial.to_owned(),
+            times => format!("{trial}_{}", times + 1),
+        }
+    }
+
+    /// The trial could not be worked on. The time so far and the start do not count when it has to begin anew; the start alone does
+    /// not count when the work goes on later.
+    pub(super) fn interrupted(self, begins_anew: bool) -> std::io::Result<()> {
+        let seen = match begins_anew {
+            true => Seen { given_up: self.before.given_up + 1, ..Seen::default() },
+            false => Seen { seconds: self.seconds(), starts: self.before.starts - 1, ..self.before },
+        };
+        write(&self.file, seen)
     }
 
     /// The time so far, seconds.
@@ -69,12 +90,15 @@ impl TrialClock {
     }
 
     fn write(&self) -> std::io::Result<()> {
-        let seen = Seen { seconds: self.seconds(), starts: self.before.starts };
-        let text = serde_json::to_vec(&seen)?;
-        let part = self.file.with_extension("part");
-        std::fs::write(&part, text)?;
-        std::fs::rename(&part, &self.file)
+        write(&self.file, Seen { seconds: self.seconds(), ..self.before })
     }
+}
+
+fn write(file: &Path, seen: Seen) -> std::io::Result<()> {
+    let text = serde_json::to_vec(&seen)?;
+    let part = file.with_extension("part");
+    std::fs::write(&part, text)?;
+    std::fs::rename(&part, file)
 }
 
 #[cfg(test)]
@@ -94,5 +118,22 @@ mod tests {
         assert_eq!((clock.used_before().as_secs(), clock.restarts()), (6, 1));
         tokio::time::sleep(Duration::from_secs(4)).await;
         assert_eq!(clock.seconds().round(), 10.0);
+    }
+    #[tokio::test(start_paused = true)]
+    async fn trouble_outside_is_not_a_restart() {
+        let data = tempfile::tempdir().expect("a directory");
+        let begin = || TrialClock::start(data.path(), "t").expect("started");
+        let clock = begin();
+        clock.during(tokio::time::sleep(Duration::from_secs(5))).await;
+        clock.interrupted(false).expect("noted");
+        let clock = begin();
+        assert_eq!((clock.used_before().as_secs(), clock.restarts(), clock.name("t").as_str()), (5, 0, "t"));
+        clock.interrupted(true).expect("noted");
+        let clock = begin();
+        assert_eq!((clock.used_before(), clock.restarts(), clock.name("t").as_str()), (Duration::ZERO, 0, "t_2"));
+        // The process dies: the name stays.
+        drop(clock);
+        let clock = begin();
+        assert_eq!((clock.restarts(), clock.name("t").as_str()), (1, "t_2"));
     }
 }

@@ -65,6 +65,25 @@ impl BenchmarkRequest {
         self.limits.tokens = tokens;
         self
     }
+
+    /// Whether a benchmark of this suite can be started like this.
+    ///
+    /// # Errors
+    /// [`BenchmarkError::Usage`] when it is invalid.
+    pub fn check(&self, suite: &Suite) -> Result<(), BenchmarkError> {
+        let tasks = suite.tasks().len();
+        let trials = tasks.saturating_mul(self.trials as usize);
+        if !(1..=TRIALS_MAX).contains(&trials) {
+            return Err(BenchmarkError::Usage(format!(
+                "cannot start a benchmark of {tasks} tasks with {} trials each: it must have 1 to {TRIALS_MAX} trials in sum",
+                self.trials
+            )));
+        }
+        if self.limits.seconds == 0 || self.limits.tokens == Some(0) {
+            return Err(BenchmarkError::Usage("a trial needs some time and some tokens".to_owned()));
+        }
+        Ok(())
+    }
 }
 
 /// What the run of a benchmark has as its input: all that is needed to report on it.
@@ -136,18 +155,8 @@ impl Benchmarks {
         id: Option<&str>,
         request: BenchmarkRequest,
     ) -> Result<Run, BenchmarkError> {
+        request.check(&self.inner.suite)?;
         let tasks = self.inner.suite.tasks();
-        let trials = tasks.len().saturating_mul(request.trials as usize);
-        if !(1..=TRIALS_MAX).contains(&trials) {
-            return Err(BenchmarkError::Usage(format!(
-                "cannot start a benchmark of {} tasks with {} trials each: it must have 1 to {TRIALS_MAX} trials in sum",
-                tasks.len(),
-                request.trials
-            )));
-        }
-        if request.limits.seconds == 0 || request.limits.tokens == Some(0) {
-            return Err(BenchmarkError::Usage("a trial needs some time and some tokens".to_owned()));
-        }
         let job = Job {
             agent: self.inner.contestant.info(),
             trials: request.trials,

@@ -65,17 +65,20 @@ impl TrialTask {
         let clock = TrialClock::start(&self.benchmark.data, id).map_err(noted)?;
         let start = task.start.iter().map(|file| (file.path.clone(), file.content.clone())).collect();
         let assignment = Assignment {
-            id: id.to_owned(),
+            id: clock.name(id),
             objective: task.objective.clone(),
             start,
             limits: spec.limits,
             used: clock.used_before(),
         };
-        let attempt = clock.during(self.benchmark.contestant.attempt(&assignment)).await.map_err(|error| {
-            let text = error.to_string();
-            if error.is_retryable() { TaskError::new(text) } else { TaskError::permanent(text) }
-        })?;
-        let attempt = Attempt { timeline: shortened(attempt.timeline), ..attempt };
+        let attempt = match clock.during(self.benchmark.contestant.attempt(&assignment)).await {
+            Ok(attempt) => Attempt { timeline: shortened(attempt.timeline), ..attempt },
+            Err(error) => {
+                clock.interrupted(error.begins_anew()).map_err(noted)?;
+                let text = error.to_string();
+                return Err(if error.is_retryable() { TaskError::new(text) } else { TaskError::permanent(text) });
+            }
+        };
         Ok(Worked { attempt, seconds: clock.seconds(), restarts: clock.restarts() })
     }
 
@@ -128,7 +131,8 @@ impl Task for TrialTask {
 
     async fn run(&self, cx: Context, spec: TrialSpec) -> TaskResult<TrialResult> {
         let task = self.task(&spec)?;
-        let id = format!("{}-{}-{}", cx.run_id(), spec.task, spec.trial);
+        // Names of tasks have no dot, so no two trials have the same id.
+        let id = format!("{}.{}.{}", cx.run_id(), spec.task, spec.trial);
         let worked: Worked = cx.step("work", || self.work(&id, task, &spec)).await?;
         let graded: Graded = cx.step("grade", || self.grade(&id, task, &worked)).await?;
         let attempt = worked.attempt;

@@ -23,8 +23,8 @@ use super::{Assignment, Attempt, AttemptError, Contestant, presets};
 use crate::limits::{PEER_GRACE, PEER_OBJECTIVE_BYTES_MAX};
 use crate::result::{AgentInfo, Ending, Moment};
 
-/// The image that `docker/peers/build` makes.
-const IMAGE: &str = "orkestra-peers:latest";
+/// The image that `docker/peers/build` makes: the sandbox image, with the agents of [`CommandContestant::presets`].
+pub const PEERS_IMAGE: &str = "orkestra-peers:latest";
 /// Where the command finds the objective: in scratch space, so that it is not part of the work.
 const OBJECTIVE_FILE: &str = "/tmp/objective.txt";
 /// How often it is looked whether the command has ended or was refused a call.
@@ -74,7 +74,7 @@ impl CommandContestant {
     ) -> Self {
         let name = command.into().trim().to_owned();
         let line = presets::command_line(&name).to_owned();
-        let docker = DockerOptions::default().with_image(IMAGE);
+        let docker = DockerOptions::default().with_image(PEERS_IMAGE);
         Self { name, line, model: model.into(), gateway, data: data.into(), docker, has_repository: true }
     }
 

@@ -1,9 +1,11 @@
 //! Who works on the tasks: Orkestra's own pipeline, or any other agent that runs from a command line.
 
 mod command;
+mod outside;
 mod output;
 mod pipeline;
 mod presets;
+mod record;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,7 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-pub use self::command::CommandContestant;
+pub use self::command::{CommandContestant, PEERS_IMAGE};
 pub use self::pipeline::PipelineContestant;
 use crate::result::{AgentInfo, Ending, Moment, TrialLimits};
 
@@ -27,7 +29,8 @@ pub trait Contestant: Send + Sync {
     /// Works on one trial until it ends or a limit is reached. Afterwards nothing of it runs any more, and nothing writes in the
     /// workspace.
     ///
-    /// When the process dies meanwhile, this is called again with the same assignment and the time that was used up before.
+    /// When the process dies meanwhile, this is called again with the same assignment and the time that was used up before. The same
+    /// holds after an error, unless the error says that the next attempt has to begin anew ([`AttemptError::anew`]).
     ///
     /// # Errors
     /// [`AttemptError`] for trouble that is not the agent's: the trial is repeated later and not counted.
@@ -38,7 +41,7 @@ pub trait Contestant: Send + Sync {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Assignment {
-    /// A name for this trial that no other trial has: letters, digits, `.`, `_` and `-`.
+    /// A name for this trial that no other trial has, and no attempt of it that was given up: letters, digits, `.`, `_` and `-`.
     pub id: String,
     /// What is asked for.
     pub objective: String,
@@ -103,19 +106,33 @@ impl Attempt {
 pub struct AttemptError {
     message: String,
     is_retryable: bool,
+    begins_anew: bool,
 }
 
 impl AttemptError {
     /// Trouble that may pass: the same call may succeed later.
     #[must_use]
     pub fn passing(message: impl Into<String>) -> Self {
-        Self { message: message.into(), is_retryable: true }
+        Self { message: message.into(), is_retryable: true, begins_anew: false }
     }
 
     /// Trouble that a person has to mend: the benchmark ends.
     #[must_use]
     pub fn lasting(message: impl Into<String>) -> Self {
-        Self { message: message.into(), is_retryable: false }
+        Self { message: message.into(), is_retryable: false, begins_anew: false }
+    }
+
+    /// What was done so far cannot be continued: the next attempt has another [`Assignment::id`], an empty workspace and all of its
+    /// time.
+    #[must_use]
+    pub fn anew(self) -> Self {
+        Self { begins_anew: true, ..self }
+    }
+
+    /// Whether the next attempt has to begin anew.
+    #[must_use]
+    pub fn begins_anew(&self) -> bool {
+        self.begins_anew
     }
 
     /// Whether the same call may succeed later.

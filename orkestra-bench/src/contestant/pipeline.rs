@@ -4,17 +4,16 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use orkestra_agents::event::ProductEvent;
-use orkestra_agents::feed::product_event;
 use orkestra_agents::{Orkestra, PipelineRequest, SandboxSpec, TOKENS_METER, is_lost_hosts_pause};
-use orkestra_core::prelude::{Amount, Cursor, Outcome, PauseReason, Run, RunId, Timestamp};
+use orkestra_core::prelude::{Amount, Cursor, Outcome, PauseReason, Run, RunId};
 use orkestra_tools::Network;
 use tokio::sync::SetOnce;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::{Assignment, Attempt, AttemptError, Contestant};
+use super::record::{self, cut};
+use super::{Assignment, Attempt, AttemptError, Contestant, outside};
 use crate::delivery::{self, File};
-use crate::result::{AgentInfo, Ending, Moment};
+use crate::result::{AgentInfo, Ending};
 
 /// How long a run may take to end after it was cancelled, before it is ended by force.
 const CANCEL_TIME: Duration = Duration::from_secs(30);
@@ -22,8 +21,6 @@ const CANCEL_TIME: Duration = Duration::from_secs(30);
 const NAME: &str = "orkestra";
 /// What a reader of a result of the demo model has to know first.
 const DEMO: &str = "demo: no AI";
-/// Characters of a moment.
-const MOMENT_CHARACTERS_MAX: usize = 300;
 /// The label by which the runs of trials are found.
 const TRIAL_LABEL: &str = "trial";
 
@@ -129,7 +126,15 @@ impl Contestant for PipelineContestant {
             stop(&run, ending).await?;
         }
         let outcome = orkestra.settled(&run).await.map_err(|error| AttemptError::passing(error.to_string()))?;
-        let record = record(&run).await?;
+        let record = record::read(&run).await.map_err(engine)?;
+        let trouble = match &stopped {
+            None => outside::of_outcome(&outcome, &record),
+            Some(Ending::OutOfTime) => outside::of_waiting(&record, assignment.limits),
+            Some(_) => None,
+        };
+        if let Some(trouble) = trouble {
+            return Err(trouble);
+        }
         let ending = stopped.unwrap_or_else(|| ending(&outcome));
         Ok(Attempt {
             attempts: Some(record.attempts),
@@ -168,6 +173,10 @@ async fn until_stopped(run: &Run) -> Result<Option<Ending>, AttemptError> {
         // NOTE: an event of the past says nothing about now.
         match run.view().await.map_err(engine)?.pause {
             Some(PauseReason::Budget { .. }) => return Ok(Some(Ending::OutOfTokens)),
+            // Whose fault it is, a person has to find out; `run` resumes it.
+            Some(PauseReason::Asked { reason }) if is_lost_hosts_pause(&reason) => {
+                return Err(AttemptError::lasting(format!("run {} is paused: {reason}", run.id())));
+            }
             Some(reason) => return Ok(Some(Ending::Failed { reason: format!("it was paused: {reason}") })),
             None => {}
         }
@@ -200,71 +209,5 @@ fn ending(outcome: &Outcome) -> Ending {
         Outcome::Completed(_) => Ending::Finished,
         Outcome::Failed { node, failure } => Ending::Failed { reason: format!("{node}: {}", cut(&failure.message)) },
         other => Ending::Failed { reason: cut(&format!("{other:?}")) },
-    }
-}
-
-/// What the journal of a run tells about it.
-#[derive(Default)]
-struct Record {
-    attempts: u32,
-    calls: u64,
-    input: Option<u64>,
-    output: Option<u64>,
-    cost: Option<f64>,
-    timeline: Vec<Moment>,
-}
-
-async fn record(run: &Run) -> Result<Record, AttemptError> {
-    let mut events = run.events(Cursor::START);
-    let mut record = Record { input: Some(0), output: Some(0), cost: Some(0.0), ..Record::default() };
-    let mut began: Option<Timestamp> = None;
-    while let Some(event) = events.next().await.map_err(engine)? {
-        let began = *began.get_or_insert(event.at);
-        let at = event.at.as_millis().saturating_sub(began.as_millis()) as f64 / 1000.0;
-        let event = product_event(&event).event;
-        match &event {
-            ProductEvent::NodeStarted { .. } => record.attempts += 1,
-            ProductEvent::Usage { tokens, cost_usd, .. } => {
-                record.calls += 1;
-                // One unknown number makes the sum unknown.
-                record.input = record.input.zip(tokens.input).map(|(sum, more)| sum + more);
-                record.output = record.output.zip(tokens.output).map(|(sum, more)| sum + more);
-                record.cost = record.cost.zip(*cost_usd).map(|(sum, more)| sum + more);
-            }
-            _ => {}
-        }
-        if let Some(text) = moment(&event) {
-            let agent = event.agent().unwrap_or_default().to_owned();
-            record.timeline.push(Moment { at, agent, text: cut(&text) });
-        }
-    }
-    Ok(record)
-}
-
-/// An event in a line, if it belongs to the story of a trial.
-fn moment(event: &ProductEvent) -> Option<String> {
-    Some(match event {
-        ProductEvent::NodeStarted { attempt, .. } => format!("starts, attempt {attempt}"),
-        ProductEvent::ToolCall { tool, arguments, .. } => format!("{tool} {arguments}"),
-        ProductEvent::ToolResult { tool, ok: false, text, .. } => format!("{tool} failed: {text}"),
-        ProductEvent::ValidationFailed { debug_info, .. } => {
-            format!("validation failed ({:?}): {}", debug_info.error_type, debug_info.failed_tests.join(", "))
-        }
-        ProductEvent::RateLimited { reason, .. } => format!("the model is not available: {reason}"),
-        ProductEvent::NodeCompleted { summary, .. } => format!("is done: {}", summary.as_deref().unwrap_or_default()),
-        ProductEvent::NodeFailed { error, .. } => format!("failed: {error}"),
-        ProductEvent::Notice { message, .. } => message.clone(),
-        ProductEvent::RunFailed { error, .. } => format!("the run failed: {error}"),
-        ProductEvent::RunCancelled { reason } => format!("the run was cancelled: {reason}"),
-        ProductEvent::RunCompleted { .. } => "the run is completed".to_owned(),
-        _ => return None,
-    })
-}
-
-fn cut(text: &str) -> String {
-    let line = text.replace('\n', " ⏎ ");
-    match line.char_indices().nth(MOMENT_CHARACTERS_MAX) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
     }
 }

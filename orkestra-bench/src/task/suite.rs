@@ -43,7 +43,7 @@ impl Suite {
     /// Every directory with a `task.toml` in this directory, by name; or the directory itself, if it has one.
     ///
     /// # Errors
-    /// [`TaskError`] with everything that is wrong with the first task that is invalid, or when there are no tasks.
+    /// [`TaskError`] with everything that is wrong with all of the tasks, or when there are none.
     pub fn in_directory(directory: &Path) -> Result<Self, TaskError> {
         let unreadable = |error: std::io::Error| {
             TaskError::new(directory.display(), vec![format!("cannot read the directory: {error}")])
@@ -63,8 +63,17 @@ impl Suite {
             let problem = "no tasks found: a task is a directory with a file task.toml in it".to_owned();
             return Err(TaskError::new(directory.display(), vec![problem]));
         }
-        let tasks = paths.iter().map(|path| read::from_directory(path)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { tasks })
+        let (mut tasks, mut errors) = (Vec::new(), Vec::new());
+        for path in &paths {
+            match read::from_directory(path) {
+                Ok(task) => tasks.push(task),
+                Err(error) => errors.push(error),
+            }
+        }
+        if errors.is_empty() {
+            return Ok(Self { tasks });
+        }
+        Err(TaskError::new(directory.display(), errors.iter().map(ToString::to_string).collect()))
     }
 
     /// The tasks.

@@ -1,6 +1,7 @@
 //! Tests of the benchmark from outside.
 
 mod cheats;
+mod durable;
 mod place;
 mod report;
 mod report_sample;

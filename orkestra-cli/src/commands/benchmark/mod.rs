@@ -54,6 +54,7 @@ async fn start(arguments: StartArguments) -> Result<Exit, Failure> {
     let settings = Settings::of(&arguments)?;
     // Before anything is created: what is wrong with the tasks, and what this machine lacks.
     let suite = settings.suite()?;
+    settings.request().check(&suite).map_err(session::failed)?;
     place(settings.grading()).await?;
     let directory = match &arguments.out {
         Some(out) => out.clone(),

@@ -8,6 +8,8 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use orkestra_bench::benchmark::trial_of_node;
 use orkestra_bench::result::{BenchmarkResult, Ending, TrialResult};
 
+/// Characters of a text of a model or a provider in a line.
+const TEXT_CHARACTERS_MAX: usize = 160;
 /// How often a spinner moves.
 const TICK: Duration = Duration::from_millis(120);
 
@@ -15,6 +17,9 @@ const TICK: Duration = Duration::from_millis(120);
 pub(super) trait Progress {
     /// A trial begins, or begins again.
     fn begins(&mut self, node: &str);
+
+    /// A trial could not be worked on, for a reason that may pass: it begins again later.
+    fn waits(&mut self, node: &str, why: &str);
 
     /// A trial was graded; `result` has it.
     fn ends(&mut self, node: &str, result: &BenchmarkResult);
@@ -61,7 +66,13 @@ fn line(name: &str, number: u32, trial: &TrialResult) -> String {
 
 /// A text of a model on one line, without control characters.
 fn plain(text: &str) -> String {
-    text.chars().map(|one| if one.is_control() { ' ' } else { one }).take(160).collect()
+    text.chars().map(|one| if one.is_control() { ' ' } else { one }).take(TEXT_CHARACTERS_MAX).collect()
+}
+
+/// Trouble outside in a line.
+fn trouble(node: &str, why: &str) -> Option<String> {
+    let (name, number) = trial_of_node(node)?;
+    Some(format!("{name} {number}: could not be worked on, does not count and is tried again: {}", plain(why)))
 }
 
 fn find<'result>(node: &str, result: &'result BenchmarkResult) -> Option<(String, u32, &'result TrialResult)> {
@@ -91,6 +102,12 @@ impl Progress for Lines {
     fn begins(&mut self, node: &str) {
         if let Some((name, number)) = trial_of_node(node) {
             self.print(&format!("{name} {number}: begins"));
+        }
+    }
+
+    fn waits(&mut self, node: &str, why: &str) {
+        if let Some(text) = trouble(node, why) {
+            self.print(&text);
         }
     }
 
@@ -138,6 +155,13 @@ impl Progress for Bars {
         bar.enable_steady_tick(TICK);
         if let Some(before) = self.running.insert(node.to_owned(), bar) {
             before.finish_and_clear();
+        }
+    }
+
+    fn waits(&mut self, node: &str, why: &str) {
+        if let Some(text) = trouble(node, why) {
+            // As in `ends`.
+            let _ = self.bars.println(text);
         }
     }
 

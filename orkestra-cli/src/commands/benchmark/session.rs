@@ -6,7 +6,8 @@ use std::sync::Arc;
 use orkestra_bench::benchmark::{BenchmarkError, Benchmarks};
 use orkestra_bench::result::BenchmarkResult;
 use orkestra_bench::task::Suite;
-use orkestra_core::prelude::{Cursor, Event, Outcome, Run};
+use orkestra_core::kernel::Next;
+use orkestra_core::prelude::{Cursor, Event, NodeStatus, Outcome, Run};
 use orkestra_store::SledStore;
 
 use super::contestant::Working;
@@ -73,10 +74,17 @@ async fn work(
 
 /// Shows the trials as they begin and end, and writes the result after each.
 async fn follow(directory: &Path, run: &Run, progress: &mut dyn Progress) -> Result<Ending, Failure> {
-    let mut events = run.events(Cursor::START);
+    // What an earlier process did is in the result already: only what is under way is shown.
+    let view = run.view().await?;
+    if view.pause.is_some() {
+        return Ok(Ending::Trouble(Benchmarks::trouble(run).await.map_err(failed)?.unwrap_or_default()));
+    }
+    view.nodes.iter().filter(|node| node.status == NodeStatus::Running).for_each(|node| progress.begins(&node.name));
+    let mut events = run.events(Cursor(view.last.0));
     while let Some(event) = events.next().await? {
         match &event.event {
             Event::AttemptStarted { node, .. } => progress.begins(node),
+            Event::AttemptFailed { node, failure, next: Next::RetryAt(_), .. } => progress.waits(node, &failure.message),
             Event::NodeCompleted { node, .. } => {
                 let result = Benchmarks::result(run).await.map_err(failed)?;
                 progress.ends(node, &result);
@@ -93,7 +101,7 @@ async fn follow(directory: &Path, run: &Run, progress: &mut dyn Progress) -> Res
     Ok(Ending::Ended(run.outcome().await?))
 }
 
-fn failed(error: BenchmarkError) -> Failure {
+pub(super) fn failed(error: BenchmarkError) -> Failure {
     match error {
         BenchmarkError::Usage(text) => Failure::usage(text),
         error => Failure::failed(error.to_string()),

@@ -1,0 +1,65 @@
+//! Trouble outside is not the agent's: the trial does not count, and the benchmark goes on when the trouble is over.
+
+use orkestra_bench::task::Suite;
+
+use super::benchmark::{has_docker, is_solved, read_result, trials};
+use super::benchmark_endpoint::{Endpoint, url};
+use super::benchmark_process::Running;
+use super::support::Place;
+
+fn arguments(url: &str) -> Vec<&str> {
+    vec!["benchmark", "--base-url", url, "--model", "scripted", "--tasks", "hello_world", "--out", "out"]
+}
+
+/// Asserts that the one trial is solved, and that nothing of the trouble before counts.
+fn assert_solved(place: &Place) {
+    let result = read_result(&place.path().join("out"));
+    let [(_, trial)] = trials(&result)[..] else { panic!("one trial: {result:#}") };
+    assert!(is_solved(trial), "{trial:#}");
+    assert_eq!((&trial["restarts"], &trial["ending"]["ending"]), (&0.into(), &"finished".into()), "{trial:#}");
+    // One attempt of each agent.
+    assert_eq!(trial["attempts"], 4, "{trial:#}");
+    let timeline = trial["timeline"].to_string();
+    assert!(!timeline.contains("not available"), "{timeline}");
+}
+
+#[test]
+fn a_model_that_cannot_be_reached_is_waited_for() {
+    if !has_docker() {
+        return;
+    }
+    let (place, port) = (Place::new(), Endpoint::free_port());
+    let url = url(port);
+    let mut running = Running::start(&place, &arguments(&url));
+    running.until(&["hello_world 1: could not be worked on, does not count and is tried again"]);
+    let _endpoint = Endpoint::start_at(port, &Suite::built_in().expect("valid"));
+    let done = running.finish();
+    assert_eq!(done.code, 0, "{done:?}");
+    assert_solved(&place);
+}
+
+#[test]
+fn a_key_that_is_refused_pauses_the_benchmark() {
+    if !has_docker() {
+        return;
+    }
+    let place = Place::new();
+    let endpoint = Endpoint::start(&Suite::built_in().expect("valid"));
+    endpoint.refuse_key(true);
+    let url = endpoint.url();
+    let done = place.done(&arguments(&url));
+    assert_eq!(done.code, 1, "{done:?}");
+    for text in ["hello_world.1: planner: ", "refuses the key", "Incorrect API key", "aios benchmark resume out"] {
+        assert!(done.err.contains(text), "{text}: {done:?}");
+    }
+    assert_eq!(endpoint.asked().len(), 1, "waiting does not help: {:?}", endpoint.asked());
+    assert!(trials(&read_result(&place.path().join("out"))).is_empty(), "no trial counts");
+    // The key is still wrong: the same message.
+    let again = place.done(&["benchmark", "resume", "out"]);
+    assert_eq!(again.code, 1, "{again:?}");
+    assert!(again.err.contains("refuses the key"), "{again:?}");
+
+    endpoint.refuse_key(false);
+    place.good(&["benchmark", "resume", "out"]);
+    assert_solved(&place);
+}
