@@ -1,8 +1,8 @@
 //! Who works on the tasks: Orkestra's own pipeline, or any other agent that runs from a command line.
 
 mod command;
-mod outside;
 mod output;
+mod outside;
 mod pipeline;
 mod presets;
 mod record;

@@ -113,7 +113,9 @@ async fn other(
     let (_, runtime) = Sandbox::choice(settings.sandbox()?);
     let docker = runtime.into_iter().fold(docker, DockerOptions::with_runtime);
     DockerSandbox::available_with(&docker).await.map_err(|error| {
-        Failure::failed(format!("cannot start another agent: {error}; docker/peers/build makes the image {PEERS_IMAGE}"))
+        Failure::failed(format!(
+            "cannot start another agent: {error}; docker/peers/build makes the image {PEERS_IMAGE}"
+        ))
     })?;
     let contestant = CommandContestant::new(agent, model, gateway, directory).with_docker(docker);
     let benchmarks = Benchmarks::new(suite, Arc::new(contestant), place, directory);
