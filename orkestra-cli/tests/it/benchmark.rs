@@ -38,7 +38,7 @@ pub(crate) fn read_result(directory: &Path) -> Value {
 /// The trials of a result: the name of the task, and the trial.
 pub(crate) fn trials(result: &Value) -> Vec<(&str, &Value)> {
     let tasks = result["tasks"].as_array().expect("an array");
-    let trials_of = |task| {
+    let trials_of = |task: &Value| {
         let trials: &Vec<Value> = Value::as_array(&task["trials"]).expect("an array");
         trials.iter().map(|trial| (task["name"].as_str().expect("a name"), trial))
     };
