@@ -37,12 +37,12 @@ pub(crate) fn read_result(directory: &Path) -> Value {
 
 /// The trials of a result: the name of the task, and the trial.
 pub(crate) fn trials(result: &Value) -> Vec<(&str, &Value)> {
-    let tasks = result["tasks"].as_array().expect("an array");
-    let trials_of = |task| {
-        let trials: &Vec<Value> = Value::as_array(&task["trials"]).expect("an array");
-        trials.iter().map(|trial| (task["name"].as_str().expect("a name"), trial))
-    };
-    tasks.iter().flat_map(trials_of).collect()
+    let mut found = Vec::new();
+    for task in result["tasks"].as_array().expect("an array") {
+        let name = task["name"].as_str().expect("a name");
+        found.extend(task["trials"].as_array().expect("an array").iter().map(|trial| (name, trial)));
+    }
+    found
 }
 
 pub(crate) fn is_solved(trial: &Value) -> bool {
