@@ -71,8 +71,8 @@ fn a_model_that_knows_the_answers_solves_every_task() {
     let trials = trials(&result);
     assert_eq!(trials.iter().map(|(name, _)| *name).collect::<Vec<_>>(), names, "in the order of the suite");
     for (name, trial) in &trials {
-        assert!(is_solved(trial), "{name}: {trial:#}");
-        assert_eq!(documented(trial), 10.0, "{name}: {trial:#}");
+        assert!(is_solved(trial), "{name}: {:#}", trial["strict"]);
+        assert_eq!(documented(trial), 10.0, "{name}: {:#}", trial["documented"]);
         assert_eq!(trial["restarts"], 0, "{name}");
         let calls = trial["model_calls"].as_u64().expect("known");
         assert_eq!((trial["input_tokens"].as_u64(), trial["output_tokens"].as_u64()), (Some(calls * 100), Some(calls * 20)));
@@ -118,6 +118,6 @@ fn the_demo_model_says_first_that_it_is_no_ai() {
         let score = documented(trial);
         assert!(row.contains(&format!(" {score:.1} ")), "{row}: {score}");
         let solved = if is_solved(trial) { "1/1 solved" } else { "0/1 solved" };
-        assert!(row.contains(solved), "{row}: {trial:#}");
+        assert!(row.contains(solved), "{row}: {:#}", trial["strict"]);
     }
 }
