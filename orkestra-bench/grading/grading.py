@@ -271,6 +271,8 @@ class Program:
         stream = Connection(port, timeout_s)
         client = http.client.HTTPConnection("127.0.0.1", port)
         client.sock = stream
+        # It closes its socket as soon as it has read the headers; the body is read after that.
+        client.close = lambda: None
         try:
             client.request(method, path, body=body, headers={"Connection": "close", **headers})
             response = client.getresponse()

@@ -46,3 +46,19 @@ pub const MOMENTS_MAX: usize = 200;
 
 /// Trials of one benchmark: each is a node of its run.
 pub const TRIALS_MAX: usize = 2_000;
+
+/// Lines of what another agent printed that are kept for the timeline: its last ones say how it ended.
+pub const PEER_LINES_MAX: usize = 100;
+
+/// Characters of such a line.
+pub const PEER_LINE_CHARACTERS_MAX: usize = 300;
+
+/// Bytes of the rest of its output that are read after it has ended: what a pipe holds, and more.
+pub const PEER_REST_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Bytes of an objective for another agent: some take it as one argument, of which Linux allows 128 KiB.
+pub const PEER_OBJECTIVE_BYTES_MAX: usize = 100 * 1024;
+
+/// How long another agent may go on after a call of the model was refused because its tokens are used up: it may write a file
+/// that it has in memory, and should not try for hours.
+pub const PEER_GRACE: Duration = Duration::from_secs(10);

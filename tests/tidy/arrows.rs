@@ -23,7 +23,11 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
         &["orkestra-agents", "orkestra-core", "orkestra-store", "orkestra-tools"],
         &["orkestra-testkit"],
     ),
-    ("orkestra-cli", &["orkestra-agents", "orkestra-core", "orkestra-store", "orkestra-tools"], &["orkestra-testkit"]),
+    (
+        "orkestra-cli",
+        &["orkestra-agents", "orkestra-bench", "orkestra-core", "orkestra-store", "orkestra-tools"],
+        &["orkestra-testkit"],
+    ),
 ];
 
 /// One line of a `Cargo.toml`: who depends on whom.

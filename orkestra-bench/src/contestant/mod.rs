@@ -1,7 +1,10 @@
 //! Who works on the tasks: Orkestra's own pipeline, or any other agent that runs from a command line.
 
+mod command;
+mod output;
 mod outside;
 mod pipeline;
+mod presets;
 mod record;
 
 use std::path::PathBuf;
@@ -10,6 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+pub use self::command::{CommandContestant, PEERS_IMAGE};
 pub use self::pipeline::PipelineContestant;
 use crate::result::{AgentInfo, Ending, Moment, TrialLimits};
 
@@ -47,6 +51,14 @@ pub struct Assignment {
     pub limits: TrialLimits,
     /// What it has taken of its time already, in processes that died.
     pub used: Duration,
+}
+
+impl Assignment {
+    /// A trial with this name and objective, in an empty workspace.
+    #[must_use]
+    pub fn new(id: impl Into<String>, objective: impl Into<String>, limits: TrialLimits) -> Self {
+        Self { id: id.into(), objective: objective.into(), start: Vec::new(), limits, used: Duration::ZERO }
+    }
 }
 
 /// What a contestant did.

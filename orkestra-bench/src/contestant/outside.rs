@@ -30,7 +30,8 @@ pub(super) fn of_waiting(record: &Record, limits: TrialLimits) -> Option<Attempt
     let first = record.waiting.iter().min_by(|a, b| a.1.since.total_cmp(&b.1.since));
     let (agent, outage) = first?;
     let lost = record.ended_at - outage.since;
-    let text = || format!("{agent}: the model could not be reached for the last {lost:.0} s of the trial: {}", outage.reason);
+    let text =
+        || format!("{agent}: the model could not be reached for the last {lost:.0} s of the trial: {}", outage.reason);
     (lost >= limits.seconds as f64 * LOST_SHARE).then(|| AttemptError::passing(text()).anew())
 }
 

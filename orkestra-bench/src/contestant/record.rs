@@ -41,7 +41,10 @@ impl Record {
     /// Notes when an agent begins and ends to wait for the model.
     fn observe(&mut self, event: &ProductEvent, at: f64) {
         self.ended_at = at;
-        self.was_answered |= matches!(event, ProductEvent::TokenChunk { .. } | ProductEvent::ToolCall { .. } | ProductEvent::Usage { .. });
+        self.was_answered |= matches!(
+            event,
+            ProductEvent::TokenChunk { .. } | ProductEvent::ToolCall { .. } | ProductEvent::Usage { .. }
+        );
         match event {
             ProductEvent::RateLimited { agent, kind, reason, .. } if OUTAGES.contains(&kind.as_str()) => {
                 let outage = || Outage { since: at, reason: reason.clone() };

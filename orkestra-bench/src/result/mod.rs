@@ -2,6 +2,7 @@
 
 mod changes;
 mod compare;
+mod grade;
 mod grid;
 mod html;
 mod json;
@@ -18,8 +19,9 @@ pub use self::changes::{ALL_DIFFS_BYTES_MAX, CHANGES_MAX, COMPARED_BYTES_MAX, DI
 pub use self::compare::{
     Comparison, Contender, DocumentedComparison, NotCompared, SIGNIFICANCE, Solved, StrictComparison, TaskComparison,
 };
+pub use self::grade::{Grade, Interval};
 pub use self::json::{ResultError, write_file};
-pub use self::score::{Grade, Interval, Summary, Tally, Usage};
+pub use self::score::{Summary, Tally, Usage};
 pub use self::table::Table;
 use crate::task::Difficulty;
 
@@ -70,6 +72,14 @@ pub struct TrialLimits {
     pub seconds: u64,
     /// The tokens that it may use, input and output; `None` for no limit.
     pub tokens: Option<u64>,
+}
+
+impl TrialLimits {
+    /// So many seconds and, with `Some`, so many tokens.
+    #[must_use]
+    pub fn new(seconds: u64, tokens: Option<u64>) -> Self {
+        Self { seconds, tokens }
+    }
 }
 
 /// All trials of one task.

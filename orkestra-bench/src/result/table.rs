@@ -2,8 +2,9 @@
 
 use std::fmt;
 
+use super::grade::Interval;
 use super::grid::{Side, write_field, write_rows};
-use super::score::{Interval, Summary};
+use super::score::Summary;
 use super::text::{counted, dollars, duration, level, number, one_line, percentage, tokens};
 use super::{BenchmarkResult, TaskResult};
 

@@ -114,7 +114,7 @@ pub(super) fn duration(seconds: Option<f64>) -> String {
 
 /// A percentage, rounded down to a tenth: 89.96 must not be shown as 90 beside the grade A.
 pub(super) fn percentage(value: f64) -> String {
-    format!("{:.1} %", ((value + super::score::ROUNDING) * 10.0).floor() / 10.0)
+    format!("{:.1} %", ((value + super::grade::ROUNDING) * 10.0).floor() / 10.0)
 }
 
 /// A probability: `0.042`, `<0.0001`.

@@ -27,7 +27,7 @@ pub struct CodingTask {
     pub title: String,
     /// How hard it is.
     pub difficulty: Difficulty,
-    /// What the agent is asked for, and everything that it is told.
+    /// What the agent is asked for: all that it gets.
     pub objective: String,
     /// The text checks of the documented score.
     pub checks: Vec<Check>,

@@ -138,7 +138,7 @@ def command_line_reports_a_division_by_zero():
     for a, b in [(random.randint(1, 99), 0), (quarter(), "0.0")]:
         ended = calculate("divide", a, b)
         assert ended.exit_code == 1 and ended.stdout == "", ended
-        assert ended.stderr == "Error: Cannot divide by zero\n", ended
+        assert "Error: Cannot divide by zero" in ended.stderr.splitlines(), ended
 
 
 @test
@@ -163,12 +163,19 @@ def unit_tests_pass():
 
 @test
 def unit_tests_notice_wrong_functions():
-    source = program.read("calculator.py")
     assert passing, "the unit tests do not even pass with the right functions"
-    for name in random.sample(["add", "subtract", "multiply", "divide"], 4):
-        program.write("calculator.py", source + MUTATION.format(name=name))
+    source = program.read("calculator.py")
+
+    def unit_tests_with(changed):
+        program.write("calculator.py", changed)
         ended = unit_tests()
         program.write("calculator.py", source)
+        return ended
+
+    ended = unit_tests_with(source + "\n\n_checked = True\n")
+    assert ended.exit_code == 0, f"the unit tests fail when the file is changed and the functions are not: {ended}"
+    for name in random.sample(["add", "subtract", "multiply", "divide"], 4):
+        ended = unit_tests_with(source + MUTATION.format(name=name))
         assert ended.exit_code != 0, f"the unit tests pass although {name} returns wrong results: {ended}"
 
 

@@ -144,7 +144,7 @@ def replaces_a_todo():
 def changes_only_the_given_fields():
     other, todo = shared().create(), shared().create(description=word(), done=True)
     path = f"/todos/{todo['id']}"
-    changes = [{"title": word()}, {"description": word()}, {"done": False}, {"description": "", "done": True}, {}]
+    changes = [{"title": word()}, {"description": word()}, {"done": False}, {"description": "", "done": True}]
     for change in changes:
         todo = todo | change
         shared().expect_todo("PATCH", path, change, todo)

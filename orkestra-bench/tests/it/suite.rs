@@ -21,6 +21,36 @@ macro_rules! proved {
 
 proved! {
     hello_world_is_proved: "hello_world",
+    calculator_is_proved: "calculator",
+    fastapi_health_is_proved: "fastapi_health",
+    todo_api_is_proved: "todo_api",
+    data_processing_is_proved: "data_processing",
+    auth_jwt_is_proved: "auth_jwt",
+    websocket_chat_is_proved: "websocket_chat",
+    async_scraper_is_proved: "async_scraper",
+    react_component_is_proved: "react_component",
+    docker_compose_is_proved: "docker_compose",
+}
+
+#[test]
+fn the_ten_documented_tasks_are_built_in() {
+    let suite = Suite::built_in().expect("valid");
+    let listed: Vec<String> =
+        suite.list().map(|(name, difficulty, _)| format!("{name} {}", difficulty.name())).collect();
+    // As in the documentation of the product.
+    let documented = [
+        "hello_world trivial",
+        "calculator easy",
+        "fastapi_health easy",
+        "todo_api medium",
+        "data_processing medium",
+        "auth_jwt medium",
+        "websocket_chat hard",
+        "async_scraper hard",
+        "react_component medium",
+        "docker_compose medium",
+    ];
+    assert_eq!(listed, documented);
 }
 
 async fn is_proved(name: &str) {

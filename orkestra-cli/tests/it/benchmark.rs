@@ -75,7 +75,10 @@ fn a_model_that_knows_the_answers_solves_every_task() {
         assert_eq!(documented(trial), 10.0, "{name}: {:#}", trial["documented"]);
         assert_eq!(trial["restarts"], 0, "{name}");
         let calls = trial["model_calls"].as_u64().expect("known");
-        assert_eq!((trial["input_tokens"].as_u64(), trial["output_tokens"].as_u64()), (Some(calls * 100), Some(calls * 20)));
+        assert_eq!(
+            (trial["input_tokens"].as_u64(), trial["output_tokens"].as_u64()),
+            (Some(calls * 100), Some(calls * 20))
+        );
     }
     let count = names.len();
     assert!(done.out.contains("grade: S (documented: 100"), "{}", done.out);

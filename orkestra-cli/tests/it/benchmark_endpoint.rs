@@ -244,6 +244,7 @@ fn read_request(stream: &mut TcpStream) -> std::io::Result<Option<Vec<u8>>> {
 }
 
 fn answer(stream: &mut TcpStream, status: &str, kind: &str, body: &str) -> std::io::Result<()> {
-    let head = format!("HTTP/1.1 {status}\r\ncontent-type: {kind}\r\nconnection: close\r\ncontent-length: {}", body.len());
+    let head =
+        format!("HTTP/1.1 {status}\r\ncontent-type: {kind}\r\nconnection: close\r\ncontent-length: {}", body.len());
     stream.write_all(format!("{head}\r\n\r\n{body}").as_bytes())
 }

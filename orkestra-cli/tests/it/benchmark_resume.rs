@@ -73,7 +73,11 @@ fn a_benchmark_that_was_killed_is_resumed() {
     assert_eq!(solved(&result), 4, "{result:#}");
     assert!(!result["ended_at"].is_null());
     let after = endpoint.asked();
-    assert_eq!(of_task(&after, "hello_world"), of_task(&before, "hello_world"), "graded trials are not worked on again");
+    assert_eq!(
+        of_task(&after, "hello_world"),
+        of_task(&before, "hello_world"),
+        "graded trials are not worked on again"
+    );
     let planned = |asked: &[Asked]| asked.iter().filter(|asked| asked.role == "planner").count();
     assert_eq!(planned(&after), planned(&before), "the same runs continue: nothing is planned again");
     for (name, trial) in trials(&result) {

@@ -66,7 +66,11 @@ impl Tasks {
 
     /// A good task of this name.
     fn add(&self, name: &str) -> &Self {
-        self.write(name, "task.toml", TASK).write(name, "grader.py", GRADER).write(name, "start/greeting.txt", "hello\n");
+        self.write(name, "task.toml", TASK).write(name, "grader.py", GRADER).write(
+            name,
+            "start/greeting.txt",
+            "hello\n",
+        );
         self.write(name, "oracle/shout.txt", "HELLO\n").write(name, "wrong/lower/shout.txt", "hello\n");
         self.write(name, "wrong/fake/shout.txt", "GOOD MORNING\n")
     }
@@ -197,7 +201,11 @@ fn a_wrong_request_is_refused() {
         (&["--trials", "0"][..], 2, &["--trials", "0"][..]),
         (&["--jobs", "0"], 2, &["--jobs"]),
         (&["--trials", "1000"], 2, &["10 tasks with 1000 trials each", "1 to 2000"]),
-        (&["--tasks", "hello_world,hello_moon"], 2, &["no such task: hello_moon", "the tasks are hello_world, calculator"]),
+        (
+            &["--tasks", "hello_world,hello_moon"],
+            2,
+            &["no such task: hello_moon", "the tasks are hello_world, calculator"],
+        ),
         (&["--agent", "aider"], 2, &["--agent needs --base-url"]),
         (&["--agent", "aider", "--base-url", "http://127.0.0.1:9/v1"], 2, &["--agent needs --model"]),
         (&["--agent-image", "x"], 2, &["--agent"]),

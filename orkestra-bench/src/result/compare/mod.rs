@@ -153,17 +153,14 @@ fn pair<'a>(first: &'a BenchmarkResult, second: &'a BenchmarkResult) -> (Vec<Pai
         not_compared.push(NotCompared { task: task.name.clone(), reason: reason.to_owned() });
     };
     for task in &first.tasks {
-        match second.tasks.iter().find(|other| other.name == task.name) {
-            None => refuse(task, "only A has it"),
-            Some(other) if other.fingerprint != task.fingerprint => {
-                refuse(task, "A and B had different versions of it")
-            }
-            Some(_) if task.trials.is_empty() => refuse(task, "A has no graded trial of it"),
-            Some(other) if other.trials.is_empty() => refuse(task, "B has no graded trial of it"),
-            Some(other) if pairs.iter().any(|(_, paired)| std::ptr::eq(*paired, other)) => {
-                refuse(task, "A has it twice")
-            }
-            Some(other) => pairs.push((task, other)),
+        let Some(other) = second.tasks.iter().find(|other| other.name == task.name) else {
+            refuse(task, "only A has it");
+            continue;
+        };
+        let is_paired = pairs.iter().any(|(paired, _)| paired.name == task.name);
+        match obstacle(task, other).or(is_paired.then_some("A has it twice")) {
+            Some(reason) => refuse(task, reason),
+            None => pairs.push((task, other)),
         }
     }
     for task in &second.tasks {
@@ -174,7 +171,18 @@ fn pair<'a>(first: &'a BenchmarkResult, second: &'a BenchmarkResult) -> (Vec<Pai
     (pairs, not_compared)
 }
 
-/// `None` without trials, which [`pair`] has excluded.
+/// Why two tasks of the same name cannot be compared.
+fn obstacle(first: &TaskResult, second: &TaskResult) -> Option<&'static str> {
+    if first.fingerprint != second.fingerprint {
+        return Some("A and B had different versions of it");
+    }
+    if first.trials.is_empty() {
+        return Some("A has no graded trial of it");
+    }
+    second.trials.is_empty().then_some("B has no graded trial of it")
+}
+
+/// `None` without trials, which [`obstacle`] has excluded.
 fn compare_task(first: &TaskResult, second: &TaskResult) -> Option<TaskComparison> {
     let solved = |task: &TaskResult| {
         let tally = task.tally();

@@ -81,10 +81,13 @@ impl Chance {
 mod tests {
     use super::*;
 
+    /// The scores of the first and of the second contestant, for each task.
+    type Given = &'static [(&'static [u8], &'static [u8])];
+
     /// Computed in Python with fractions: all ways to choose which scores of a task are the second's, combined over the tasks.
     #[test]
     fn the_test_is_near_that_of_an_enumeration() {
-        let values: [(&[(&[u8], &[u8])], f64); 6] = [
+        let values: [(Given, f64); 6] = [
             (&[(&[10], &[0])], 1.0),
             (&[(&[0, 0, 0], &[10, 10, 10])], 0.1),
             (&[(&[10, 5, 5, 0], &[10, 10, 10, 5])], 0.37142857142857144),

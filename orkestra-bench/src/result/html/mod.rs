@@ -7,7 +7,8 @@ mod trial;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::score::{Interval, Summary};
+use super::grade::Interval;
+use super::score::Summary;
 use super::table::{endings, limits, progress};
 use super::text::{dollars, duration, level, number, one_line, percentage, tokens};
 use super::{BenchmarkResult, TaskResult};

@@ -7,10 +7,12 @@ use std::time::Duration;
 use orkestra_agents::model::ModelChoice;
 use orkestra_agents::{Orkestra, OrkestraBuilder, egress_of_machine};
 use orkestra_bench::benchmark::Benchmarks;
-use orkestra_bench::contestant::PipelineContestant;
+use orkestra_bench::contestant::{CommandContestant, PEERS_IMAGE, PipelineContestant};
 use orkestra_bench::grade::GradingPlace;
 use orkestra_bench::task::Suite;
 use orkestra_core::prelude::{Engine, Store};
+use orkestra_tools::egress::ModelGateway;
+use orkestra_tools::{DockerOptions, DockerSandbox};
 
 use super::settings::Settings;
 use crate::args::Sandbox;
@@ -18,6 +20,8 @@ use crate::exit::Failure;
 
 /// How long an answer is waited for when an agent asks: nobody answers in a benchmark.
 const NO_ANSWER_TIME: Duration = Duration::from_secs(1);
+/// The key of the endpoint for another agent. It stays in this process.
+const MODEL_KEY: &str = "OPENAI_API_KEY";
 /// Packages are cached for all benchmarks of a directory.
 const CACHE: (&str, &str) = (".orkestra", "default");
 
@@ -36,7 +40,10 @@ impl Working {
         place: GradingPlace,
         store: Arc<dyn Store>,
     ) -> Result<Self, Failure> {
-        pipeline(directory, settings, suite, place, store).await
+        match &settings.agent {
+            Some(agent) => other(agent, directory, settings, suite, place, store).await,
+            None => pipeline(directory, settings, suite, place, store).await,
+        }
     }
 
     pub(super) fn engine(&self) -> &Engine {
@@ -85,4 +92,33 @@ async fn pipeline(
         return Err(error.into());
     }
     Ok(Working { benchmarks, engine: orkestra.engine().clone(), orkestra: Some(orkestra) })
+}
+
+/// Another agent, in a container with a gateway to the model.
+async fn other(
+    agent: &str,
+    directory: &Path,
+    settings: &Settings,
+    suite: Suite,
+    place: GradingPlace,
+    store: Arc<dyn Store>,
+) -> Result<Working, Failure> {
+    let (Some(model), Some(base_url)) = (&settings.model, &settings.base_url) else {
+        return Err(Failure::usage("--agent needs --model and --base-url"));
+    };
+    let key = std::env::var(MODEL_KEY).ok().filter(|key| !key.trim().is_empty());
+    let gateway = ModelGateway::new(base_url, key).map_err(|error| Failure::usage(format!("--base-url: {error}")))?;
+    let image = settings.agent_image.as_deref().unwrap_or(PEERS_IMAGE);
+    let docker = DockerOptions::default().with_image(image).with_egress(egress_of_machine(Path::new(CACHE.0), CACHE.1));
+    let (_, runtime) = Sandbox::choice(settings.sandbox()?);
+    let docker = runtime.into_iter().fold(docker, DockerOptions::with_runtime);
+    DockerSandbox::available_with(&docker).await.map_err(|error| {
+        Failure::failed(format!(
+            "cannot start another agent: {error}; docker/peers/build makes the image {PEERS_IMAGE}"
+        ))
+    })?;
+    let contestant = CommandContestant::new(agent, model, gateway, directory).with_docker(docker);
+    let benchmarks = Benchmarks::new(suite, Arc::new(contestant), place, directory);
+    let engine = benchmarks.register(Engine::builder().shared_store(store), settings.jobs).start().await?;
+    Ok(Working { benchmarks, engine, orkestra: None })
 }

@@ -84,7 +84,9 @@ async fn follow(directory: &Path, run: &Run, progress: &mut dyn Progress) -> Res
     while let Some(event) = events.next().await? {
         match &event.event {
             Event::AttemptStarted { node, .. } => progress.begins(node),
-            Event::AttemptFailed { node, failure, next: Next::RetryAt(_), .. } => progress.waits(node, &failure.message),
+            Event::AttemptFailed { node, failure, next: Next::RetryAt(_), .. } => {
+                progress.waits(node, &failure.message)
+            }
             Event::NodeCompleted { node, .. } => {
                 let result = Benchmarks::result(run).await.map_err(failed)?;
                 progress.ends(node, &result);

@@ -73,6 +73,12 @@ struct Counters {
     estimated: u64,
 }
 
+impl State {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { counters: Mutex::default(), free: Arc::new(Semaphore::new(EGRESS_MODEL_CALLS_MAX)) })
+    }
+}
+
 /// What went through a [`ModelGateway`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -131,10 +137,15 @@ impl ModelGateway {
         let secrets = Secrets::new(key.iter().map(|key| ("MODEL_KEY", key.clone())));
         let secrets = secrets.map_err(|error| invalid(&error.to_string()))?;
         let client = client(&[], None)?;
-        let counters = Mutex::default();
-        let state = Arc::new(State { counters, free: Arc::new(Semaphore::new(EGRESS_MODEL_CALLS_MAX)) });
+        let state = State::new();
         let (model, calls_max, tokens_max, output_tokens_max) = (None, None, None, None);
         Ok(Self { base, key, client, secrets, model, calls_max, tokens_max, output_tokens_max, state })
+    }
+
+    /// The same endpoint and limits, with counters of its own that begin at zero: one for each trial or run.
+    #[must_use]
+    pub fn renewed(&self) -> Self {
+        Self { state: State::new(), ..self.clone() }
     }
 
     /// Asks for this model, whatever the program asks for.

@@ -10,7 +10,7 @@ STARTED = time.monotonic()
 READY_FLAG = Path.cwd() / "ready.flag"
 VERSION = os.environ.get("APP_VERSION", "dev")
 
-app = FastAPI(title="Health", version=VERSION)
+app = FastAPI(title="Health")
 
 
 @app.get("/health")
