@@ -37,12 +37,12 @@ pub(crate) fn read_result(directory: &Path) -> Value {
 
 /// The trials of a result: the name of the task, and the trial.
 pub(crate) fn trials(result: &Value) -> Vec<(&str, &Value)> {
-    let tasks = result["tasks"].as_array().expect("an array");
-    let trials_of = |task: &Value| {
-        let trials: &Vec<Value> = Value::as_array(&task["trials"]).expect("an array");
-        trials.iter().map(|trial| (task["name"].as_str().expect("a name"), trial))
-    };
-    tasks.iter().flat_map(trials_of).collect()
+    let mut found = Vec::new();
+    for task in result["tasks"].as_array().expect("an array") {
+        let name = task["name"].as_str().expect("a name");
+        found.extend(task["trials"].as_array().expect("an array").iter().map(|trial| (name, trial)));
+    }
+    found
 }
 
 pub(crate) fn is_solved(trial: &Value) -> bool {
@@ -71,8 +71,8 @@ fn a_model_that_knows_the_answers_solves_every_task() {
     let trials = trials(&result);
     assert_eq!(trials.iter().map(|(name, _)| *name).collect::<Vec<_>>(), names, "in the order of the suite");
     for (name, trial) in &trials {
-        assert!(is_solved(trial), "{name}: {trial:#}");
-        assert_eq!(documented(trial), 10.0, "{name}: {trial:#}");
+        assert!(is_solved(trial), "{name}: {:#}", trial["strict"]);
+        assert_eq!(documented(trial), 10.0, "{name}: {:#}", trial["documented"]);
         assert_eq!(trial["restarts"], 0, "{name}");
         let calls = trial["model_calls"].as_u64().expect("known");
         assert_eq!(
@@ -121,6 +121,6 @@ fn the_demo_model_says_first_that_it_is_no_ai() {
         let score = documented(trial);
         assert!(row.contains(&format!(" {score:.1} ")), "{row}: {score}");
         let solved = if is_solved(trial) { "1/1 solved" } else { "0/1 solved" };
-        assert!(row.contains(solved), "{row}: {trial:#}");
+        assert!(row.contains(solved), "{row}: {:#}", trial["strict"]);
     }
 }
