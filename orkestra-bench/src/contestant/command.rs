@@ -155,13 +155,14 @@ impl Work<'_> {
         self.write_start().await?;
         let command = self.contestant.command(&self.assignment.objective);
         if self.contestant.has_repository {
-            let made = self.sandbox.execute(Command::new(REPOSITORY), &Unobserved).await.map_err(trouble)?;
+            let made =
+                self.sandbox.execute(Command::new(REPOSITORY), &Unobserved).await.map_err(|error| trouble(&error))?;
             if made.exit_code != 0 {
                 let text = format!("cannot make the workspace a git repository in the sandbox: {}", made.output);
                 return Err(AttemptError::lasting(text));
             }
         }
-        let mut pipe = self.sandbox.pipe(command).await.map_err(trouble)?;
+        let mut pipe = self.sandbox.pipe(command).await.map_err(|error| trouble(&error))?;
         let objective = self.assignment.objective.as_bytes();
         if let Err(error) = pipe.write_all(objective).await {
             tracing::debug!(%error, "an agent ended before it had its objective");
@@ -247,7 +248,8 @@ impl Contestant for CommandContestant {
         }
         let mut docker = self.docker.clone().with_network(Network::Registries);
         docker.egress = docker.egress.with_model(gateway.clone());
-        let sandbox = DockerSandbox::start(docker, &assignment.id, &workspace).await.map_err(trouble)?;
+        let sandbox =
+            DockerSandbox::start(docker, &assignment.id, &workspace).await.map_err(|error| trouble(&error))?;
         let mut work = Work {
             contestant: self,
             assignment,
@@ -261,7 +263,7 @@ impl Contestant for CommandContestant {
         // IMPORTANT: the container is gone before anyone looks at the workspace, whatever happened.
         let closed = sandbox.close().await;
         let ending = worked?;
-        closed.map_err(trouble)?;
+        closed.map_err(|error| trouble(&error))?;
         Ok(attempt(ending, workspace, &gateway, tail))
     }
 }
@@ -310,7 +312,7 @@ async fn drain(pipe: &mut PipedCommand, has_ended: bool) -> Vec<u8> {
     rest
 }
 
-fn trouble(error: SandboxError) -> AttemptError {
+fn trouble(error: &SandboxError) -> AttemptError {
     let text = format!("the sandbox of the agent failed: {error}");
     if error.is_retryable() { AttemptError::passing(text) } else { AttemptError::lasting(text) }
 }
