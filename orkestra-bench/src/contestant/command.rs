@@ -274,15 +274,17 @@ fn attempt(ending: Ending, workspace: PathBuf, gateway: &ModelGateway, tail: Tai
     let at = timeline.last().map_or(0.0, |last| last.at);
     let mut note = |text: String| timeline.push(Moment { at, agent: String::new(), text });
     if usage.calls_cut_off > 0 {
-        note(format!("{} calls of the model were cut off; what they used is not in the tokens", usage.calls_cut_off));
+        note(format!("calls of the model that were cut off, without their tokens: {}", usage.calls_cut_off));
     }
     if usage.calls_without_usage > 0 {
-        note(format!("the model endpoint did not say what {} calls used", usage.calls_without_usage));
+        note(format!("calls of which the model endpoint did not tell the tokens: {}", usage.calls_without_usage));
     }
     if usage.refused > 0 {
-        note(format!("{} calls of the model were refused: the budget was used up", usage.refused));
+        note(format!("calls of the model that were refused, because the budget was used up: {}", usage.refused));
     }
-    let known = |tokens: u64| usage.is_complete().then_some(tokens);
+    // When every call was cut off, a sum of zero would look as if nothing had been used.
+    let is_known = usage.is_complete() && (usage.calls == 0 || usage.calls_cut_off < usage.calls);
+    let known = |tokens: u64| is_known.then_some(tokens);
     Attempt {
         input_tokens: known(usage.input_tokens),
         output_tokens: known(usage.output_tokens),
