@@ -112,6 +112,8 @@ class Connection:
             answer = _ask("receive", connection=self.id, timeout_s=self.timeout_s)
             if answer.get("timed_out"):
                 raise TimeoutError(f"nothing was received within {self.timeout_s} s")
+            if "error" in answer:
+                raise ConnectionError(answer["error"])
             self.buffer = base64.b64decode(answer["bytes"])
         taken, self.buffer = self.buffer[:size], self.buffer[size:]
         return taken

@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use crate::contestant::AttemptError;
+
 /// How often the time is written down: what a crash adds to the time of a trial at most.
 const PERIOD: Duration = Duration::from_secs(2);
 
@@ -15,6 +17,7 @@ pub(super) struct TrialClock {
     file: PathBuf,
     before: Seen,
     started: Instant,
+    was_resumed: bool,
 }
 
 /// What is in the file.
@@ -25,6 +28,9 @@ struct Seen {
     /// How often the trial was given up because of trouble outside, to begin anew.
     #[serde(default)]
     given_up: u32,
+    /// Whether a person has to mend something before the trial is worked on again.
+    #[serde(default)]
+    waits_for_person: bool,
 }
 
 impl TrialClock {
@@ -34,7 +40,8 @@ impl TrialClock {
         let before: Seen =
             std::fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
         std::fs::create_dir_all(data.join("clocks"))?;
-        let clock = Self { file, before: Seen { starts: before.starts + 1, ..before }, started: Instant::now() };
+        let now = Seen { starts: before.starts + 1, waits_for_person: false, ..before };
+        let clock = Self { file, before: now, started: Instant::now(), was_resumed: before.waits_for_person };
         clock.write()?;
         Ok(clock)
     }
@@ -57,12 +64,18 @@ impl TrialClock {
         }
     }
 
+    /// Whether a person has resumed the trial since it could not be worked on.
+    pub(super) fn was_resumed(&self) -> bool {
+        self.was_resumed
+    }
+
     /// The trial could not be worked on. The time so far and the start do not count when it has to begin anew; the start alone does
     /// not count when the work goes on later.
-    pub(super) fn interrupted(self, begins_anew: bool) -> std::io::Result<()> {
-        let seen = match begins_anew {
-            true => Seen { given_up: self.before.given_up + 1, ..Seen::default() },
-            false => Seen { seconds: self.seconds(), starts: self.before.starts - 1, ..self.before },
+    pub(super) fn interrupted(self, error: &AttemptError) -> std::io::Result<()> {
+        let waits_for_person = !error.is_retryable();
+        let seen = match error.begins_anew() {
+            true => Seen { given_up: self.before.given_up + 1, waits_for_person, ..Seen::default() },
+            false => Seen { seconds: self.seconds(), starts: self.before.starts - 1, waits_for_person, ..self.before },
         };
         write(&self.file, seen)
     }
@@ -125,12 +138,15 @@ mod tests {
         let begin = || TrialClock::start(data.path(), "t").expect("started");
         let clock = begin();
         clock.during(tokio::time::sleep(Duration::from_secs(5))).await;
-        clock.interrupted(false).expect("noted");
+        assert!(!clock.was_resumed());
+        clock.interrupted(&AttemptError::lasting("look at it")).expect("noted");
         let clock = begin();
         assert_eq!((clock.used_before().as_secs(), clock.restarts(), clock.name("t").as_str()), (5, 0, "t"));
-        clock.interrupted(true).expect("noted");
+        assert!(clock.was_resumed());
+        clock.interrupted(&AttemptError::passing("the model is busy").anew()).expect("noted");
         let clock = begin();
         assert_eq!((clock.used_before(), clock.restarts(), clock.name("t").as_str()), (Duration::ZERO, 0, "t_2"));
+        assert!(!clock.was_resumed());
         // The process dies: the name stays.
         drop(clock);
         let clock = begin();

@@ -70,11 +70,12 @@ impl TrialTask {
             start,
             limits: spec.limits,
             used: clock.used_before(),
+            was_resumed: clock.was_resumed(),
         };
         let attempt = match clock.during(self.benchmark.contestant.attempt(&assignment)).await {
             Ok(attempt) => Attempt { timeline: shortened(attempt.timeline), ..attempt },
             Err(error) => {
-                clock.interrupted(error.begins_anew()).map_err(noted)?;
+                clock.interrupted(&error).map_err(noted)?;
                 let text = error.to_string();
                 return Err(if error.is_retryable() { TaskError::new(text) } else { TaskError::permanent(text) });
             }

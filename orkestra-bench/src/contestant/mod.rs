@@ -51,13 +51,22 @@ pub struct Assignment {
     pub limits: TrialLimits,
     /// What it has taken of its time already, in processes that died.
     pub used: Duration,
+    /// Whether a person has resumed the benchmark since the last attempt failed with [`AttemptError::lasting`].
+    pub was_resumed: bool,
 }
 
 impl Assignment {
     /// A trial with this name and objective, in an empty workspace.
     #[must_use]
     pub fn new(id: impl Into<String>, objective: impl Into<String>, limits: TrialLimits) -> Self {
-        Self { id: id.into(), objective: objective.into(), start: Vec::new(), limits, used: Duration::ZERO }
+        Self {
+            id: id.into(),
+            objective: objective.into(),
+            start: Vec::new(),
+            limits,
+            used: Duration::ZERO,
+            was_resumed: false,
+        }
     }
 }
 

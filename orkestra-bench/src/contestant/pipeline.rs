@@ -93,10 +93,12 @@ impl PipelineContestant {
             }
             _ => AttemptError::passing(error.to_string()),
         })?;
-        // A person has resumed the benchmark, and so its runs.
-        let pause = run.view().await.map_err(|error| engine(&error))?.pause;
-        if matches!(&pause, Some(PauseReason::Asked { reason }) if is_lost_hosts_pause(reason)) {
-            run.resume().await.map_err(|error| engine(&error))?;
+        // NOTE: only after a person has seen why: this process may have paused it a moment ago.
+        if assignment.was_resumed {
+            let pause = run.view().await.map_err(|error| engine(&error))?.pause;
+            if matches!(&pause, Some(PauseReason::Asked { reason }) if is_lost_hosts_pause(reason)) {
+                run.resume().await.map_err(|error| engine(&error))?;
+            }
         }
         Ok(run)
     }
@@ -173,7 +175,7 @@ async fn until_stopped(run: &Run) -> Result<Option<Ending>, AttemptError> {
         // NOTE: an event of the past says nothing about now.
         match run.view().await.map_err(|error| engine(&error))?.pause {
             Some(PauseReason::Budget { .. }) => return Ok(Some(Ending::OutOfTokens)),
-            // Whose fault it is, a person has to find out; `run` resumes it.
+            // Whose fault it is, a person has to find out; then `run` resumes it.
             Some(PauseReason::Asked { reason }) if is_lost_hosts_pause(&reason) => {
                 return Err(AttemptError::lasting(format!("run {} is paused: {reason}", run.id())));
             }

@@ -120,3 +120,31 @@ fn a_benchmark_is_interrupted_and_resumed() {
     let again = place.good(&["benchmark", "resume", "out", "--json"]);
     assert_eq!((again.out, endpoint.asked().len()), (done.out, asked));
 }
+
+#[test]
+fn a_trial_whose_process_dies_again_and_again_waits_for_a_person() {
+    if !has_docker() {
+        return;
+    }
+    let (place, endpoint) = (Place::new(), Endpoint::start(&Suite::built_in().expect("valid")));
+    endpoint.hold("hello_world");
+    let url = endpoint.url();
+    let first = ["benchmark", "--base-url", &url, "--model", "scripted", "--tasks", "hello_world", "--out", "out"];
+    for process in 1..=3 {
+        let arguments = if process == 1 { &first[..] } else { &["benchmark", "resume", "out"] };
+        let running = Running::start(&place, arguments);
+        endpoint.wait_for("hello_world", 1, process);
+        running.kill();
+    }
+    // What the agent runs may be the cause, or this machine: the trial does not count until somebody has looked.
+    let done = place.done(&["benchmark", "resume", "out"]);
+    assert_eq!(done.code, 1, "{done:?}");
+    assert!(done.err.contains("its process was lost 3 times") && done.err.contains("resume out"), "{done:?}");
+    assert!(trials(&read_result(&place.path().join("out"))).is_empty());
+    endpoint.release();
+    place.good(&["benchmark", "resume", "out"]);
+    let result = read_result(&place.path().join("out"));
+    let [(_, trial)] = trials(&result)[..] else { panic!("one trial: {result:#}") };
+    assert!(is_solved(trial), "{:#}", trial["strict"]);
+    assert_eq!(trial["restarts"], 3);
+}

@@ -63,3 +63,38 @@ fn a_key_that_is_refused_pauses_the_benchmark() {
     place.good(&["benchmark", "resume", "out"]);
     assert_solved(&place);
 }
+
+#[test]
+fn time_without_a_model_is_not_the_agents() {
+    if !has_docker() {
+        return;
+    }
+    let place = Place::new();
+    let url = url(Endpoint::free_port());
+    let mut running = Running::start(&place, &[&arguments(&url)[..], &["--time-limit", "3"]].concat());
+    running.until(&["planner: the model could not be reached for the last"]);
+    running.interrupt();
+    let done = running.finish();
+    assert_eq!(done.code, 130, "{done:?}");
+    assert!(trials(&read_result(&place.path().join("out"))).is_empty(), "{done:?}");
+}
+
+#[test]
+fn what_an_agent_did_within_its_limits_is_graded() {
+    if !has_docker() {
+        return;
+    }
+    let endpoint = Endpoint::start(&Suite::built_in().expect("valid"));
+    let url = endpoint.url();
+    // The model takes too long; each call takes 120 tokens.
+    endpoint.hold("hello_world");
+    for (limit, ending) in [(["--time-limit", "4"], "out_of_time"), (["--token-limit", "200"], "out_of_tokens")] {
+        let place = Place::new();
+        place.good(&[&arguments(&url)[..], &limit].concat());
+        let result = read_result(&place.path().join("out"));
+        let [(_, trial)] = trials(&result)[..] else { panic!("one trial: {result:#}") };
+        assert_eq!(trial["ending"]["ending"], ending, "{trial:#}");
+        let tests = trial["strict"]["tests"].as_array().map_or(0, Vec::len);
+        assert_eq!(tests, 4, "what exists is graded: {:#}", trial["strict"]);
+    }
+}
