@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use crate::delivery::Delivery;
-use crate::grade::{self, GradeError, GradingPlace};
+use crate::grade::{self, GradeError, GradingPlace, Until};
 use crate::result::Strict;
 use crate::task::CodingTask;
 
@@ -25,6 +25,16 @@ pub struct Proof {
     pub fault: Option<String>,
 }
 
+/// How much of each wrong solution is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Depth {
+    /// Every hidden test, to see how many a mistake fails.
+    Whole,
+    /// Until the first hidden test fails, which is enough to refuse it.
+    FirstFailure,
+}
+
 /// Judges the solutions of a task one after another, below the directory `scratch`. `seen` gets each as soon as it is judged.
 ///
 /// # Errors
@@ -33,12 +43,18 @@ pub async fn prove(
     task: &CodingTask,
     place: &GradingPlace,
     scratch: &Path,
+    depth: Depth,
     mut seen: impl FnMut(&Proof),
 ) -> Result<Vec<Proof>, GradeError> {
     let mut proofs = Vec::new();
     let mut judge = async |name: &str, delivery: Delivery, fault: &dyn Fn(f64, &Strict) -> Option<String>| {
         let documented = grade::documented(task, &delivery).score();
-        let strict = grade::strict(task, &delivery, place, &scratch.join(format!("{}-{name}", task.name))).await?;
+        let until = match depth {
+            Depth::FirstFailure if name != "oracle" => Until::FirstFailure,
+            _ => Until::End,
+        };
+        let scratch = scratch.join(format!("{}-{name}", task.name));
+        let strict = grade::strict_until(until, task, &delivery, place, &scratch).await?;
         let fault = fault(documented, &strict);
         let proof = Proof { solution: name.to_owned(), documented, strict, fault };
         seen(&proof);

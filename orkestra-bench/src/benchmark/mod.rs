@@ -14,6 +14,7 @@ mod trial;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use orkestra_core::RunRequest;
 use orkestra_core::prelude::{Engine, EngineBuilder, Limit, NodeStatus, OnFailure, PauseReason, Run, RunStatus};
 use serde::{Deserialize, Serialize};
 
@@ -138,7 +139,6 @@ impl Benchmarks {
 
     /// Registers what the engine needs to run benchmarks, this many trials at a time. Unfinished benchmarks of its store continue
     /// when it is started.
-    #[must_use]
     pub fn register(&self, engine: EngineBuilder, trials_at_once: u32) -> EngineBuilder {
         let inner = Arc::clone(&self.inner);
         let limit = Limit::concurrency(LIMIT, trials_at_once.max(1));
@@ -173,7 +173,7 @@ impl Benchmarks {
         };
         let workflow = plan::workflow(tasks, request)?;
         let run = engine.run_spec(&workflow).input(&job)?;
-        let run = id.into_iter().fold(run, |run, id| run.id(id));
+        let run = id.into_iter().fold(run, RunRequest::id);
         Ok(run.start().await?)
     }
 

@@ -155,13 +155,14 @@ impl Work<'_> {
         self.write_start().await?;
         let command = self.contestant.command(&self.assignment.objective);
         if self.contestant.has_repository {
-            let made = self.sandbox.execute(Command::new(REPOSITORY), &Unobserved).await.map_err(trouble)?;
+            let made =
+                self.sandbox.execute(Command::new(REPOSITORY), &Unobserved).await.map_err(|error| trouble(&error))?;
             if made.exit_code != 0 {
                 let text = format!("cannot make the workspace a git repository in the sandbox: {}", made.output);
                 return Err(AttemptError::lasting(text));
             }
         }
-        let mut pipe = self.sandbox.pipe(command).await.map_err(trouble)?;
+        let mut pipe = self.sandbox.pipe(command).await.map_err(|error| trouble(&error))?;
         let objective = self.assignment.objective.as_bytes();
         if let Err(error) = pipe.write_all(objective).await {
             tracing::debug!(%error, "an agent ended before it had its objective");
@@ -247,7 +248,8 @@ impl Contestant for CommandContestant {
         }
         let mut docker = self.docker.clone().with_network(Network::Registries);
         docker.egress = docker.egress.with_model(gateway.clone());
-        let sandbox = DockerSandbox::start(docker, &assignment.id, &workspace).await.map_err(trouble)?;
+        let sandbox =
+            DockerSandbox::start(docker, &assignment.id, &workspace).await.map_err(|error| trouble(&error))?;
         let mut work = Work {
             contestant: self,
             assignment,
@@ -261,7 +263,7 @@ impl Contestant for CommandContestant {
         // IMPORTANT: the container is gone before anyone looks at the workspace, whatever happened.
         let closed = sandbox.close().await;
         let ending = worked?;
-        closed.map_err(trouble)?;
+        closed.map_err(|error| trouble(&error))?;
         Ok(attempt(ending, workspace, &gateway, tail))
     }
 }
@@ -272,15 +274,17 @@ fn attempt(ending: Ending, workspace: PathBuf, gateway: &ModelGateway, tail: Tai
     let at = timeline.last().map_or(0.0, |last| last.at);
     let mut note = |text: String| timeline.push(Moment { at, agent: String::new(), text });
     if usage.calls_cut_off > 0 {
-        note(format!("{} calls of the model were cut off; what they used is not in the tokens", usage.calls_cut_off));
+        note(format!("calls of the model that were cut off, without their tokens: {}", usage.calls_cut_off));
     }
     if usage.calls_without_usage > 0 {
-        note(format!("the model endpoint did not say what {} calls used", usage.calls_without_usage));
+        note(format!("calls of which the model endpoint did not tell the tokens: {}", usage.calls_without_usage));
     }
     if usage.refused > 0 {
-        note(format!("{} calls of the model were refused: the budget was used up", usage.refused));
+        note(format!("calls of the model that were refused, because the budget was used up: {}", usage.refused));
     }
-    let known = |tokens: u64| usage.is_complete().then_some(tokens);
+    // When every call was cut off, a sum of zero would look as if nothing had been used.
+    let is_known = usage.is_complete() && (usage.calls == 0 || usage.calls_cut_off < usage.calls);
+    let known = |tokens: u64| is_known.then_some(tokens);
     Attempt {
         input_tokens: known(usage.input_tokens),
         output_tokens: known(usage.output_tokens),
@@ -308,7 +312,7 @@ async fn drain(pipe: &mut PipedCommand, has_ended: bool) -> Vec<u8> {
     rest
 }
 
-fn trouble(error: SandboxError) -> AttemptError {
+fn trouble(error: &SandboxError) -> AttemptError {
     let text = format!("the sandbox of the agent failed: {error}");
     if error.is_retryable() { AttemptError::passing(text) } else { AttemptError::lasting(text) }
 }

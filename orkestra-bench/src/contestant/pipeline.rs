@@ -72,7 +72,7 @@ impl PipelineContestant {
     async fn run(&self, orkestra: &Orkestra, assignment: &Assignment) -> Result<Run, AttemptError> {
         let workspace = orkestra.workspace_of(&assignment.id);
         let id = RunId::new(&assignment.id).map_err(|error| AttemptError::lasting(error.to_string()))?;
-        if orkestra.engine().get(&id).await.map_err(engine)?.is_none() {
+        if orkestra.engine().get(&id).await.map_err(|error| engine(&error))?.is_none() {
             for (path, content) in &assignment.start {
                 delivery::write(&workspace, &File::new(path, content.clone()))
                     .map_err(|error| AttemptError::passing(format!("cannot write {path}: {error}")))?;
@@ -95,9 +95,9 @@ impl PipelineContestant {
         })?;
         // NOTE: only after a person has seen why: this process may have paused it a moment ago.
         if assignment.was_resumed {
-            let pause = run.view().await.map_err(engine)?.pause;
+            let pause = run.view().await.map_err(|error| engine(&error))?.pause;
             if matches!(&pause, Some(PauseReason::Asked { reason }) if is_lost_hosts_pause(reason)) {
-                run.resume().await.map_err(engine)?;
+                run.resume().await.map_err(|error| engine(&error))?;
             }
         }
         Ok(run)
@@ -128,7 +128,7 @@ impl Contestant for PipelineContestant {
             stop(&run, ending).await?;
         }
         let outcome = orkestra.settled(&run).await.map_err(|error| AttemptError::passing(error.to_string()))?;
-        let record = record::read(&run).await.map_err(engine)?;
+        let record = record::read(&run).await.map_err(|error| engine(&error))?;
         let trouble = match &stopped {
             None => outside::of_outcome(&outcome, &record),
             Some(Ending::OutOfTime) => outside::of_waiting(&record, assignment.limits),
@@ -163,17 +163,17 @@ fn described(sandbox: &SandboxSpec) -> String {
     )
 }
 
-fn engine(error: orkestra_core::Error) -> AttemptError {
+fn engine(error: &orkestra_core::Error) -> AttemptError {
     AttemptError::passing(format!("the engine failed: {error}"))
 }
 
 /// Waits until the run has ended (`None`), or cannot go on.
 async fn until_stopped(run: &Run) -> Result<Option<Ending>, AttemptError> {
     let mut events = run.events(Cursor::START);
-    while let Some(event) = events.next().await.map_err(engine)? {
+    while let Some(event) = events.next().await.map_err(|error| engine(&error))? {
         let orkestra_core::prelude::Event::RunPaused { .. } = &event.event else { continue };
         // NOTE: an event of the past says nothing about now.
-        match run.view().await.map_err(engine)?.pause {
+        match run.view().await.map_err(|error| engine(&error))?.pause {
             Some(PauseReason::Budget { .. }) => return Ok(Some(Ending::OutOfTokens)),
             // Whose fault it is, a person has to find out; then `run` resumes it.
             Some(PauseReason::Asked { reason }) if is_lost_hosts_pause(&reason) => {
@@ -198,10 +198,10 @@ async fn stop(run: &Run, ending: &Ending) -> Result<(), AttemptError> {
             tracing::debug!(%error, "a trial ended by itself before it was cancelled");
             return Ok(());
         }
-        Err(error) => return Err(engine(error)),
+        Err(error) => return Err(engine(&error)),
     }
     if timeout(CANCEL_TIME, run.outcome()).await.is_err() {
-        run.terminate(why).await.map_err(engine)?;
+        run.terminate(why).await.map_err(|error| engine(&error))?;
     }
     Ok(())
 }

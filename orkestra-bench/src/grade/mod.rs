@@ -83,6 +83,25 @@ pub async fn strict(
     place: &GradingPlace,
     scratch: &Path,
 ) -> Result<Strict, GradeError> {
+    strict_until(Until::End, task, delivery, place, scratch).await
+}
+
+/// When the hidden tests end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// When all have been reported.
+    End,
+    /// With the first that fails: for solutions that are known to be wrong. The result then has the tests up to that one.
+    FirstFailure,
+}
+
+pub(crate) async fn strict_until(
+    until: Until,
+    task: &CodingTask,
+    delivery: &Delivery,
+    place: &GradingPlace,
+    scratch: &Path,
+) -> Result<Strict, GradeError> {
     match tokio::fs::remove_dir_all(scratch).await {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
         _ => {}
@@ -93,13 +112,14 @@ pub async fn strict(
     delivery.write_copy(&program)?;
     delivery::write(&tests, &File::new("grader.py", task.grader.clone()))?;
     delivery::write(&tests, &File::new("grading.py", GRADING))?;
-    let outcome = judge(task, place, scratch, &program, &tests).await;
+    let outcome = judge(until, task, place, scratch, &program, &tests).await;
     // What cannot be removed is replaced by the next call.
     let _ = tokio::fs::remove_dir_all(scratch).await;
     outcome
 }
 
 async fn judge(
+    until: Until,
     task: &CodingTask,
     place: &GradingPlace,
     scratch: &Path,
@@ -107,7 +127,7 @@ async fn judge(
     tests: &Path,
 ) -> Result<Strict, GradeError> {
     let (of_program, of_tests) = tokio::try_join!(place.start(program, "program"), place.start_tests(tests))?;
-    let session = Session::new(of_program.as_ref(), scratch);
+    let session = Session::new(of_program.as_ref(), scratch, until);
     let reports = session.run(of_tests.as_ref(), task.tests_time).await;
     let closed = tokio::join!(of_program.close(), of_tests.close());
     let reports = reports?;

@@ -86,4 +86,6 @@ pub(super) struct Reports {
     pub(super) reports: Vec<Report>,
     /// Why it did not come to its end, if it did not.
     pub(super) broken_off: Option<String>,
+    /// Whether it was ended on purpose, with the first test that failed.
+    pub(super) is_cut: bool,
 }

@@ -7,9 +7,9 @@ use orkestra_tools::{Command, PipedCommand, Sandbox, SandboxError};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::time::timeout;
 
-use super::GradeError;
 use super::program::Program;
 use super::protocol::{Answer, Report, Reports, Request};
+use super::{GradeError, Until};
 use crate::limits::{REQUEST_BYTES_MAX, REQUESTS_MAX};
 
 /// How the hidden tests are run: isolated from what is in the environment and in the directories of the user.
@@ -19,11 +19,12 @@ const TESTS: &str = "python3 -B -s -u grader.py";
 pub(super) struct Session<'sandbox> {
     program: Program<'sandbox>,
     reports: Reports,
+    until: Until,
 }
 
 impl<'sandbox> Session<'sandbox> {
-    pub(super) fn new(solution: &'sandbox dyn Sandbox, scratch: &Path) -> Self {
-        Self { program: Program::new(solution, scratch), reports: Reports::default() }
+    pub(super) fn new(solution: &'sandbox dyn Sandbox, scratch: &Path, until: Until) -> Self {
+        Self { program: Program::new(solution, scratch), reports: Reports::default(), until }
     }
 
     /// Runs the hidden tests in their sandbox until they are done, or this time is used up.
@@ -52,7 +53,12 @@ impl<'sandbox> Session<'sandbox> {
                 Err(error) => return Ok(Some(format!("they printed what is not a request: {error}"))),
             };
             let is_end = matches!(request, Request::Done);
+            let is_failure = matches!(request, Request::Report { passed: false, .. });
             let answer = self.perform(request).await?;
+            if is_failure && self.until == Until::FirstFailure {
+                self.reports.is_cut = true;
+                return Ok(None);
+            }
             let mut text = serde_json::to_vec(&answer).map_err(|error| GradeError::new(error.to_string(), false))?;
             text.push(b'\n');
             let sent = pipe.get_mut().write_all(&text).await;

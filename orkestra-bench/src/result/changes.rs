@@ -9,6 +9,9 @@ use super::text::{counted, cut, cut_note, one_line};
 
 /// The largest file, in bytes, that is compared by lines. Larger ones are data, and comparing them takes long.
 pub const COMPARED_BYTES_MAX: usize = 512 * 1024;
+/// The most lines, of both versions together, that are compared. Two files of which each line differs take time by the square of it;
+/// half a megabyte of lines of one character took more than a minute.
+pub const COMPARED_LINES_MAX: usize = 10_000;
 /// The longest diff of one file, bytes: some 1,000 lines, more than anybody reads of a task's solution.
 pub const DIFF_BYTES_MAX: usize = 48 * 1024;
 /// The length of all diffs of a trial, bytes. A result of 100 trials stays below 20 MB.
@@ -24,7 +27,7 @@ const CONTEXT_LINES: usize = 3;
 /// The files that differ between `start` and `end`, by path, with unified diffs.
 ///
 /// Diffs are cut after [`DIFF_BYTES_MAX`] bytes each and [`ALL_DIFFS_BYTES_MAX`] in sum; what is cut says so, and so do files that
-/// are not text or too large. After [`CHANGES_MAX`] files, a last entry with an empty path says how many more there are.
+/// are not text or too large. After [`CHANGES_MAX`] files a last entry with an empty path says how many more there are.
 #[must_use]
 pub fn changes_between(start: &[(String, Vec<u8>)], end: &[(String, Vec<u8>)]) -> Vec<Change> {
     let old: BTreeMap<&str, &[u8]> = start.iter().map(|(path, content)| (path.as_str(), content.as_slice())).collect();
@@ -60,6 +63,11 @@ fn describe(path: &str, old: Option<&[u8]>, new: Option<&[u8]>) -> String {
     };
     if before.is_empty() && after.is_empty() {
         return format!("[empty file: {}]", sizes(old, new));
+    }
+    // A file that was added or deleted has nothing to be compared with.
+    let both = before.lines().count() + after.lines().count();
+    if !before.is_empty() && !after.is_empty() && both > COMPARED_LINES_MAX {
+        return format!("[too many lines to compare: {}]", sizes(old, new));
     }
     let path = one_line(path, PATH_CHARS_MAX);
     let name = |side: &str, content: Option<&[u8]>| match content {
@@ -145,6 +153,9 @@ mod tests {
         let large = vec![b'a'; COMPARED_BYTES_MAX + 1];
         let changes = changes_between(&[], &files(&[("large", &large)]));
         assert_eq!(changes[0].diff, "[too large to show: 524289 bytes, added]");
+        let lines = |line: &str| files(&[("lines", line.repeat(COMPARED_LINES_MAX / 2 + 1).as_bytes())]);
+        let changes = changes_between(&lines("a\n"), &lines("b\n"));
+        assert_eq!(changes[0].diff, "[too many lines to compare: 10002 bytes before, 10002 bytes after]");
 
         let lines = "ä\n".repeat(100_000);
         let many: Vec<_> =

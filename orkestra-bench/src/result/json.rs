@@ -38,7 +38,8 @@ pub enum ResultError {
     },
     /// The file was written by a newer version.
     #[error(
-        "{} has format {format}, and this version reads up to format {RESULT_FORMAT}: it was written by a newer version; read it with that one",
+        "{} has format {format}, and this version reads up to format {RESULT_FORMAT}: it was written by a newer version; \
+         read it with that one",
         path.display()
     )]
     Newer {

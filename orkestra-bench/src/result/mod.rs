@@ -15,7 +15,9 @@ mod text;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::changes::{ALL_DIFFS_BYTES_MAX, CHANGES_MAX, COMPARED_BYTES_MAX, DIFF_BYTES_MAX, changes_between};
+pub use self::changes::{
+    ALL_DIFFS_BYTES_MAX, CHANGES_MAX, COMPARED_BYTES_MAX, COMPARED_LINES_MAX, DIFF_BYTES_MAX, changes_between,
+};
 pub use self::compare::{
     Comparison, Contender, DocumentedComparison, NotCompared, SIGNIFICANCE, Solved, StrictComparison, TaskComparison,
 };

@@ -37,11 +37,11 @@ pub(super) fn from_directory(directory: &Path) -> Result<CodingTask, TaskError> 
     let files = read(directory).map_err(|error| TaskError::new(directory.display(), vec![error.to_string()]))?;
     let absolute = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
     let name = absolute.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    from_files(&name, files.into_iter().map(|file| (file.path, file.content)).collect())
+    from_files(&name, &files.into_iter().map(|file| (file.path, file.content)).collect())
 }
 
 /// A task from its files, whose paths are relative to its directory.
-pub(super) fn from_files(name: &str, files: BTreeMap<String, Vec<u8>>) -> Result<CodingTask, TaskError> {
+pub(super) fn from_files(name: &str, files: &BTreeMap<String, Vec<u8>>) -> Result<CodingTask, TaskError> {
     let text = |path: &str| {
         let content = files.get(path).ok_or_else(|| format!("the file {path} is missing"))?;
         String::from_utf8(content.clone()).map_err(|_| format!("the file {path} is not UTF-8"))
@@ -51,7 +51,7 @@ pub(super) fn from_files(name: &str, files: BTreeMap<String, Vec<u8>>) -> Result
         .map_err(|error| failed(format!("task.toml: {}", error.to_string().trim())))?;
     let grader = text("grader.py").map_err(failed)?;
     let mut problems = Vec::new();
-    check(name, &definition, &grader, &files, &mut problems);
+    check(name, &definition, &grader, files, &mut problems);
     let checks = definition.checks.iter().map(compiled);
     let mut compiled = Vec::new();
     for one in checks {
@@ -84,7 +84,7 @@ pub(super) fn from_files(name: &str, files: BTreeMap<String, Vec<u8>>) -> Result
         wrong: wrong.collect(),
         start,
         oracle,
-        fingerprint: fingerprint(&files),
+        fingerprint: fingerprint(files),
     })
 }
 

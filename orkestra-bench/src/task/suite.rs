@@ -110,5 +110,5 @@ fn built_in(name: &str) -> Result<CodingTask, TaskError> {
         let content = Embedded::get(&path)?.data.into_owned();
         Some((path[prefix.len()..].to_owned(), content))
     });
-    read::from_files(name, files.collect())
+    read::from_files(name, &files.collect())
 }

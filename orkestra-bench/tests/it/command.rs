@@ -164,28 +164,32 @@ async fn an_agent_whose_tokens_are_used_up_is_refused_and_ended() {
     assert_eq!((attempt.model_calls, attempt.input_tokens, attempt.output_tokens), (Some(2), Some(60), Some(20)));
 }
 
-/// With a real model, whose address is in `ORKESTRA_TEST_MODEL_URL`. What the agents achieve is printed and not judged.
-#[tokio::test(flavor = "multi_thread")]
-async fn known_agents_work_with_a_real_model() {
+/// With a real model, whose address is in `ORKESTRA_TEST_MODEL_URL`. What the agent achieves is printed and not judged.
+async fn tried_with_a_real_model(name: &str) {
     let Ok(address) = std::env::var("ORKESTRA_TEST_MODEL_URL") else {
         eprintln!("\n==== SKIPPED, no real model: ORKESTRA_TEST_MODEL_URL is not set ====\n");
         return;
     };
     let Some(docker) = docker("orkestra-peers:latest").await else { return };
+    assert!(CommandContestant::presets().any(|known| known == name), "{name}");
     let data = TempDir::new().expect("a directory");
-    let number = |name: &str| std::env::var(name).ok().and_then(|number| number.parse().ok());
-    let seconds = number("ORKESTRA_TEST_SECONDS").unwrap_or(120);
-    for name in CommandContestant::presets() {
-        let gateway = ModelGateway::new(&address, Some(KEY)).expect("valid").with_output_tokens_max(1000);
-        let agent =
-            CommandContestant::new(name, "qwen2.5-coder-1.5b", gateway, data.path()).with_docker(docker.clone());
-        let mut assignment = assignment(name, seconds, number("ORKESTRA_TEST_TOKENS"));
-        "Write a program hello.py that prints exactly `Hello, World!` and a newline."
-            .clone_into(&mut assignment.objective);
-        let attempt = agent.attempt(&assignment).await.expect("attempted");
-        let hello = std::fs::read_to_string(attempt.workspace.join("hello.py"));
-        println!("==== {name}: {attempt:#?}\nhello.py: {hello:?}");
-        assert!(attempt.model_calls.is_some_and(|calls| calls > 0), "{name} did not ask the model");
-        assert_eq!(containers(&assignment.id), "");
-    }
+    let gateway = ModelGateway::new(&address, Some(KEY)).expect("valid").with_output_tokens_max(1000);
+    let agent = CommandContestant::new(name, "qwen2.5-coder-1.5b", gateway, data.path()).with_docker(docker);
+    let mut assignment = assignment(name, 120, None);
+    "Write a program hello.py that prints exactly `Hello, World!` and a newline.".clone_into(&mut assignment.objective);
+    let attempt = agent.attempt(&assignment).await.expect("attempted");
+    let hello = std::fs::read_to_string(attempt.workspace.join("hello.py"));
+    println!("==== {name}: {attempt:#?}\nhello.py: {hello:?}");
+    assert!(attempt.model_calls.is_some_and(|calls| calls > 0), "{name} did not ask the model");
+    assert_eq!(containers(&assignment.id), "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn aider_works_with_a_real_model() {
+    tried_with_a_real_model("aider").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mini_swe_agent_works_with_a_real_model() {
+    tried_with_a_real_model("mini-swe-agent").await;
 }

@@ -1,6 +1,7 @@
 //! Tests of the benchmark from outside.
 
 mod cheats;
+mod command;
 mod durable;
 mod place;
 mod report;

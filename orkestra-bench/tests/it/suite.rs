@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use orkestra_bench::proof::prove;
+use orkestra_bench::proof::{Depth, prove};
 use orkestra_bench::task::Suite;
 
 use crate::place::place;
@@ -60,7 +60,7 @@ async fn is_proved(name: &str) {
     let scratch = tempfile::tempdir().expect("a directory");
     let [task] = suite.tasks() else { panic!("one task") };
     assert!(task.wrong.iter().any(|wrong| wrong.text_only), "{name} has no solution that is made for the text checks");
-    let proofs = prove(task, &place, scratch.path(), |proof| {
+    let proofs = prove(task, &place, scratch.path(), Depth::FirstFailure, |proof| {
         println!("{name} {}: documented {:.1}, strict {}", proof.solution, proof.documented, proof.strict.score());
     });
     let faults: Vec<_> = proofs.await.expect("graded").into_iter().filter(|proof| proof.fault.is_some()).collect();

@@ -31,7 +31,7 @@ pub struct McpSandboxes {
 
 #[derive(Debug, Clone)]
 enum Kind {
-    Docker(DockerOptions),
+    Docker(Box<DockerOptions>),
     Local(LocalOptions),
 }
 
@@ -40,7 +40,7 @@ impl McpSandboxes {
     /// `directory` is mounted: the server is a program of the image, or is installed by its command.
     #[must_use]
     pub fn docker(directory: impl Into<PathBuf>, options: DockerOptions) -> Self {
-        Self { directory: directory.into(), kind: Kind::Docker(options) }
+        Self { directory: directory.into(), kind: Kind::Docker(Box::new(options)) }
     }
 
     /// Confined processes with these options, to which a server's `readable` files are added.
@@ -66,7 +66,7 @@ impl McpSandboxFactory for McpSandboxes {
                     let message = "`readable` is for the local sandbox; use an `image` that has the server";
                     return Err(SandboxError::Unavailable(message.to_owned()));
                 }
-                let mut options = options.clone().with_network(match network {
+                let mut options = options.as_ref().clone().with_network(match network {
                     McpNetwork::None => Network::None,
                     McpNetwork::Registries => Network::Registries,
                     McpNetwork::Open => Network::Open,

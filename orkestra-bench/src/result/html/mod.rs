@@ -69,7 +69,7 @@ impl BenchmarkResult {
                     dt { "Limits" } dd { (limits(self)) }
                     @for place in &self.places { dt { "Place" } dd { (one_line(place, TEXT_CHARS_MAX)) } }
                     dt { "Started" } dd { (one_line(&self.started_at, NAME_CHARS_MAX)) }
-                    dt { "Ended" } dd { (self.ended_at.as_ref().map_or("not yet".to_owned(), |at| one_line(at, NAME_CHARS_MAX))) }
+                    dt { "Ended" } dd { (one_line(self.ended_at.as_deref().unwrap_or("not yet"), NAME_CHARS_MAX)) }
                     dt { "Id" } dd { (one_line(&self.id, NAME_CHARS_MAX)) }
                 }
             }

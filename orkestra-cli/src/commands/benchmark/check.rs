@@ -1,6 +1,6 @@
 //! `aios benchmark check`: proves the judge of tasks.
 
-use orkestra_bench::proof::{Proof, prove};
+use orkestra_bench::proof::{Depth, Proof, prove};
 
 use super::{place, suite};
 use crate::args::CheckTasksArguments;
@@ -14,7 +14,7 @@ pub(super) async fn perform(arguments: &CheckTasksArguments) -> Result<Exit, Fai
     let (mut count, mut faults) = (0, 0);
     for task in suite.tasks() {
         println!("{}", task.name);
-        let proofs = prove(task, &place, scratch.path(), show).await;
+        let proofs = prove(task, &place, scratch.path(), Depth::Whole, show).await;
         let proofs = proofs.map_err(|error| Failure::failed(format!("{}: {error}", task.name)))?;
         count += proofs.len();
         faults += proofs.iter().filter(|proof| proof.fault.is_some()).count();
