@@ -1,3 +1,5 @@
+//! What is read of a workspace, and what is copied for the hidden tests.
+
 use std::fs;
 use std::os::unix::fs::symlink;
 
