@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use orkestra_bench::task::Suite;
 use serde_json::{Value, json};
@@ -101,13 +101,10 @@ impl Endpoint {
     /// Waits until this many requests of the backend of `task` came with this turn.
     pub(crate) fn wait_for(&self, task: &str, turn: usize, count: usize) {
         let wanted = Asked { task: task.to_owned(), role: "backend".to_owned(), turn };
-        let until = Instant::now() + PATIENCE;
-        let mut state = self.state();
-        while state.asked.iter().filter(|asked| **asked == wanted).count() < count {
-            let left = until.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "{count} requests like {wanted:?} did not come; these came: {:?}", state.asked);
-            state = self.shared.changed.wait_timeout(state, left).expect("no thread panics with it").0;
-        }
+        let is_missing = |state: &mut State| state.asked.iter().filter(|asked| **asked == wanted).count() < count;
+        let waited = self.shared.changed.wait_timeout_while(self.state(), PATIENCE, is_missing);
+        let (state, is_late) = waited.expect("no thread panics with it");
+        assert!(!is_late.timed_out(), "{count} requests like {wanted:?} did not come; these came: {:?}", state.asked);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -1,10 +1,10 @@
 //! A benchmark whose process dies or is asked to stop: what was graded is kept, what was under way continues.
 
 use std::process::Command;
-use std::time::Instant;
 
 use orkestra_bench::task::Suite;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::benchmark::{has_docker, is_solved, read_result, trials};
 use super::benchmark_endpoint::{Asked, Endpoint};

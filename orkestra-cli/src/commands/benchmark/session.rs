@@ -85,7 +85,7 @@ async fn follow(directory: &Path, run: &Run, progress: &mut dyn Progress) -> Res
         match &event.event {
             Event::AttemptStarted { node, .. } => progress.begins(node),
             Event::AttemptFailed { node, failure, next: Next::RetryAt(_), .. } => {
-                progress.waits(node, &failure.message)
+                progress.waits(node, &failure.message);
             }
             Event::NodeCompleted { node, .. } => {
                 let result = Benchmarks::result(run).await.map_err(failed)?;
