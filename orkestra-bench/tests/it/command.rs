@@ -129,6 +129,29 @@ async fn at_its_time_an_agent_is_killed_with_everything_that_it_started() {
     assert_eq!((attempt.model_calls, attempt.input_tokens), (Some(0), Some(0)));
 }
 
+/// Where an agent works, the hidden tests are not, and what it leaves running does not change what is graded.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_finds_no_hidden_test_and_changes_nothing_after_its_end() {
+    let Some(docker) = docker("orkestra-sandbox:latest").await else { return };
+    let (address, _) = endpoint().await;
+    let data = TempDir::new().expect("a directory");
+    // Words of the hidden tests of `hello_world`, which the search itself must not hold.
+    let line = "setsid env -i sh -c 'while :; do date +%N >/workspace/changed; done' >/dev/null 2>&1 &\n\
+                { find / -xdev \\( -name 'grader.p*' -o -name 'grading.p*' -o -name 'task.tom*' -o -name oracle \\)\n\
+                  grep -rsl --exclude-dir=sys 'prints_the_name_as_it_was_'giv[e]n / --exclude-dir=proc\n\
+                  grep -sal 'prints_the_name_as_it_was_'giv[e]n /proc/[0-9]*/environ /proc/[0-9]*/cmdline\n\
+                  ls -d /work* /var/run/docker.sock /run/docker.sock /workspace/../* | grep -e docker -e '^/work/'\n\
+                  for host in 169.254.169.254 172.17.0.1 1.1.1.1; do timeout 2 bash -c \"exec 3<>/dev/tcp/$host/80\" && echo $host; done\n\
+                } >/tmp/found 2>/dev/null; cp /tmp/found found; sleep 1; echo searched";
+    let contestant = contestant(docker, &address, line, data.path());
+    let attempt = contestant.attempt(&assignment("search", 120, None)).await.expect("attempted");
+    assert!(printed(&attempt).contains("searched"), "{}", printed(&attempt));
+    let read = |name: &str| std::fs::read_to_string(attempt.workspace.join(name)).expect("written");
+    assert_eq!(read("found"), "", "it found something");
+    assert!(!read("changed").is_empty(), "what it left behind ran");
+    assert_eq!(containers(&assignment("search", 1, None).id), "", "everything ran in it");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_that_fails_says_why_and_begins_anew() {
     let Some(docker) = docker("orkestra-sandbox:latest").await else { return };

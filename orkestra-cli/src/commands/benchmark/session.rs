@@ -17,9 +17,6 @@ use super::{place, results};
 use crate::exit::{Exit, Failure};
 use crate::signals::Stop;
 
-/// The id of a benchmark's run in its own store.
-const RUN: &str = "benchmark";
-
 /// How following a benchmark ended.
 enum Ending {
     Ended(Outcome),
@@ -60,7 +57,8 @@ async fn work(
     stop: &mut Stop,
     json: bool,
 ) -> Result<(Ending, BenchmarkResult), Failure> {
-    let run = working.benchmarks.start(working.engine(), Some(RUN), settings.request()).await.map_err(failed)?;
+    let run =
+        working.benchmarks.start(working.engine(), Some(&settings.id), settings.request()).await.map_err(failed)?;
     Benchmarks::resume(&run).await.map_err(failed)?;
     let result = Benchmarks::result(&run).await.map_err(failed)?;
     let mut progress = progress::open(&result, json);

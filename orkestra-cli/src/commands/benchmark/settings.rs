@@ -1,5 +1,6 @@
 //! What a benchmark was started with, kept beside its journal, so that it continues as it began.
 
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +18,8 @@ const FILE: &str = "settings.json";
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Settings {
+    /// The id of the benchmark, by which its result is told from others.
+    pub(super) id: String,
     pub(super) tasks: Vec<String>,
     pub(super) tasks_dir: Option<PathBuf>,
     pub(super) trials: u32,
@@ -52,7 +55,9 @@ impl Settings {
             ));
         }
         let tasks_dir = arguments.tasks.tasks_dir.as_ref().map(std::path::absolute).transpose();
+        let chance = RandomState::new().build_hasher().finish();
         Ok(Self {
+            id: format!("benchmark-{:012x}", chance & 0xffff_ffff_ffff),
             tasks: arguments.tasks.names.clone(),
             tasks_dir: tasks_dir.map_err(|error| Failure::usage(format!("--tasks-dir: {error}")))?,
             trials: arguments.trials,
