@@ -126,7 +126,7 @@ fn next(directory: &Path) -> Result<PathBuf, Failure> {
 fn newest(directory: &Path) -> Result<PathBuf, Failure> {
     let number = numbers(directory).into_iter().max();
     let number = number.ok_or_else(|| {
-        Failure::usage(format!("there is no benchmark in {}; name its directory", directory.display()))
+        Failure::usage(format!("no benchmark was found in {}; name its directory", directory.display()))
     })?;
     Ok(directory.join(number.to_string()))
 }

@@ -96,7 +96,7 @@ impl Settings {
         let file = directory.join(FILE);
         let text = std::fs::read_to_string(&file).map_err(|error| match error.kind() {
             ErrorKind::NotFound => {
-                Failure::usage(format!("there is no benchmark in {}: it has no {FILE}", directory.display()))
+                Failure::usage(format!("no benchmark was found in {}: it has no {FILE}", directory.display()))
             }
             _ => Failure::failed(format!("cannot read {}: {error}", file.display())),
         })?;
