@@ -44,6 +44,17 @@ pub(super) struct WrongDefinition {
     pub(super) text_only: bool,
     #[serde(default)]
     pub(super) removed: Vec<String>,
+    #[serde(default)]
+    pub(super) edits: Vec<EditDefinition>,
+}
+
+/// A change of a file of the oracle: the text `old`, which it has exactly once, becomes `new`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EditDefinition {
+    pub(super) path: String,
+    pub(super) old: String,
+    pub(super) new: String,
 }
 
 /// What the files of a wrong solution are laid over.

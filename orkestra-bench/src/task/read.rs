@@ -68,10 +68,11 @@ pub(super) fn from_files(name: &str, files: &BTreeMap<String, Vec<u8>>) -> Resul
         found.map(|(path, content)| File::new(path, content.clone())).collect::<Vec<File>>()
     };
     let (start, oracle) = (below("start/"), below("oracle/"));
-    let wrong = definition.wrong.into_iter().map(|wrong| {
+    let mut wrong_solutions = Vec::new();
+    for wrong in definition.wrong {
         let files = below(&format!("wrong/{}/", wrong.name));
-        solution(wrong, &oracle, files)
-    });
+        wrong_solutions.push(solution(wrong, &oracle, files).map_err(failed)?);
+    }
     Ok(CodingTask {
         name: name.to_owned(),
         title: definition.title,
@@ -81,21 +82,31 @@ pub(super) fn from_files(name: &str, files: &BTreeMap<String, Vec<u8>>) -> Resul
         tests: definition.strict.tests,
         tests_time: Duration::from_secs(definition.strict.timeout_s),
         grader,
-        wrong: wrong.collect(),
+        wrong: wrong_solutions,
         start,
         oracle,
         fingerprint: fingerprint(files),
     })
 }
 
-fn solution(wrong: WrongDefinition, oracle: &[File], files: Vec<File>) -> WrongSolution {
+fn solution(wrong: WrongDefinition, oracle: &[File], files: Vec<File>) -> Result<WrongSolution, String> {
     let replaced: BTreeSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
     let is_kept = |file: &&File| {
         wrong.base == Base::Oracle && !replaced.contains(file.path.as_str()) && !wrong.removed.contains(&file.path)
     };
-    let kept: Vec<File> = oracle.iter().filter(is_kept).cloned().collect();
-    let files = kept.into_iter().chain(files).collect();
-    WrongSolution { name: wrong.name, why: wrong.why, text_only: wrong.text_only, files }
+    let mut all: Vec<File> = oracle.iter().filter(is_kept).cloned().collect();
+    for edit in &wrong.edits {
+        let failed = |problem: &str| format!("wrong solution {}: edit of {}: {problem}", wrong.name, edit.path);
+        let file = all.iter_mut().find(|file| file.path == edit.path);
+        let file = file.ok_or_else(|| failed("the oracle does not have it, or it is replaced or removed"))?;
+        let text = std::str::from_utf8(&file.content).map_err(|_| failed("it is not text"))?;
+        if edit.old.is_empty() || text.matches(&edit.old).count() != 1 {
+            return Err(failed(&format!("it must have this text exactly once: {:?}", edit.old)));
+        }
+        file.content = text.replacen(&edit.old, &edit.new, 1).into_bytes();
+    }
+    all.extend(files);
+    Ok(WrongSolution { name: wrong.name, why: wrong.why, text_only: wrong.text_only, files: all })
 }
 
 fn compiled(check: &CheckDefinition) -> Result<Check, CheckError> {
@@ -141,8 +152,9 @@ fn check(
         if !is_plain(&wrong.name) || !names.insert(wrong.name.as_str()) {
             problems.push(format!("wrong solution {:?}: invalid or repeated name", wrong.name));
         }
-        if !has(&format!("wrong/{}/", wrong.name)) && wrong.removed.is_empty() {
-            problems.push(format!("wrong solution {}: wrong/{}/ has no files", wrong.name, wrong.name));
+        if !has(&format!("wrong/{}/", wrong.name)) && wrong.removed.is_empty() && wrong.edits.is_empty() {
+            problems
+                .push(format!("wrong solution {}: it has no edits, and wrong/{}/ no files", wrong.name, wrong.name));
         }
         for path in wrong.removed.iter().filter(|path| !files.contains_key(&format!("oracle/{path}"))) {
             problems
@@ -188,4 +200,62 @@ fn fingerprint(files: &BTreeMap<String, Vec<u8>>) -> String {
         hasher.update(content);
     }
     hasher.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A task with these wrong solutions, written as in `task.toml`, and an oracle of two lines.
+    fn task(wrong: &str) -> Result<CodingTask, TaskError> {
+        let head = "title = 't'\ndifficulty = 'easy'\nobjective = 'o'\nchecks = [{ type = 'file_exists', path = 'a' }]\n\
+                    strict = { tests = ['x'] }\n";
+        let others =
+            "[[wrong]]\nname = 'w1'\nwhy = ''\nremoved = ['a']\n[[wrong]]\nname = 'w2'\nwhy = ''\nremoved = ['a']\n";
+        let files = [
+            ("task.toml", format!("{head}{others}{wrong}")),
+            ("grader.py", "def x():".to_owned()),
+            ("oracle/a", "one\ntwo\n".to_owned()),
+            ("oracle/b", "b".to_owned()),
+            ("wrong/w3/c", "c".to_owned()),
+        ];
+        from_files("t", &files.map(|(path, text)| (path.to_owned(), text.into_bytes())).into())
+    }
+
+    #[test]
+    fn a_wrong_solution_is_the_oracle_with_edits() {
+        let wrong = "[[wrong]]\nname = 'w3'\nwhy = ''\n[[wrong.edits]]\npath = 'a'\nold = 'two'\nnew = '2'\n";
+        let task = task(wrong).expect("valid");
+        let files: Vec<(&str, &[u8])> =
+            task.wrong[2].files.iter().map(|file| (file.path.as_str(), file.content.as_slice())).collect();
+        assert_eq!(files, [("a", &b"one\n2\n"[..]), ("b", b"b"), ("c", b"c")]);
+    }
+
+    #[test]
+    fn an_edit_that_does_not_apply_is_named() {
+        let edit = |path: &str, old: &str| {
+            let wrong = "[[wrong]]\nname = 'w3'\nwhy = ''\n[[wrong.edits]]\n";
+            task(&format!("{wrong}path = '{path}'\nold = '{old}'\nnew = ''\n")).expect_err("invalid").to_string()
+        };
+        for (path, old, problem) in [
+            ("a", "three", "exactly once"),
+            ("a", "o", "exactly once"),
+            ("a", "", "exactly once"),
+            ("missing", "x", "the oracle does not have it"),
+            ("c", "c", "the oracle does not have it"),
+        ] {
+            let error = edit(path, old);
+            assert!(
+                error.contains(problem) && error.contains(&format!("wrong solution w3: edit of {path}")),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_reported_at_once() {
+        let wrong = "[[wrong]]\nname = 'w4'\nwhy = ''\n[[wrong]]\nname = 'W 5'\nwhy = ''\nremoved = ['zzz']\n";
+        let error = task(wrong).expect_err("invalid");
+        assert_eq!(error.problems().len(), 4, "{error}");
+    }
 }
