@@ -292,6 +292,9 @@ def users_survive_a_restart():
     with Api(path) as first:
         person = first.register()
         token = first.token(*person)
+    # Users are in their file, and not in a process that goes on, or in another file.
+    program.renew(path)
+    shared.clear()
     with Api(path) as second:
         second.accepts(token, person[0])
         assert second.post("/register", *person).status == 409, "the username can be registered again after a restart"
