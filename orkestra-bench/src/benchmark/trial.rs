@@ -114,7 +114,7 @@ impl TrialTask {
         }
         let why = last.map(|error| error.to_string()).unwrap_or_default();
         place.check().await.map_err(|error| TaskError::new(error.to_string()))?;
-        let control = grade::strict(task, &Delivery::of(task.oracle.clone()), place, &scratch).await;
+        let control = grade::strict(task, &task.delivery_of(&task.oracle), place, &scratch).await;
         if !control.is_ok_and(|strict| strict.is_solved()) {
             return Err(TaskError::new(format!("nothing can be graded here now, not even the oracle: {why}")));
         }
