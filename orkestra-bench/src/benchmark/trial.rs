@@ -63,6 +63,7 @@ impl TrialTask {
     async fn work(&self, id: &str, task: &CodingTask, spec: &TrialSpec) -> TaskResult<Worked> {
         let noted = |error: std::io::Error| TaskError::new(format!("cannot note the time of a trial: {error}"));
         let clock = TrialClock::start(&self.benchmark.data, id).map_err(noted)?;
+        let clock = if self.benchmark.contestant.continues() { clock } else { clock.zeroed() };
         let start = task.start.iter().map(|file| (file.path.clone(), file.content.clone())).collect();
         let assignment = Assignment {
             id: clock.name(id),

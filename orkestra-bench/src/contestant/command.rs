@@ -237,6 +237,10 @@ impl Contestant for CommandContestant {
         format!("agents work in docker ({}), network registries, with one model endpoint", self.docker.image)
     }
 
+    fn continues(&self) -> bool {
+        false
+    }
+
     async fn attempt(&self, assignment: &Assignment) -> Result<Attempt, AttemptError> {
         let begun = Instant::now();
         let left = Duration::from_secs(assignment.limits.seconds).saturating_sub(assignment.used);
