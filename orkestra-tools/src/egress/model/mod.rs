@@ -15,11 +15,12 @@ mod pass;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use reqwest::{Client, StatusCode, Url};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use super::EgressError;
 use crate::limits::{EGRESS_CONNECT_TIMEOUT, EGRESS_MODEL_CALLS_MAX, EGRESS_MODEL_SILENCE_MAX};
