@@ -61,20 +61,15 @@ pub async fn prove(
         proofs.push(proof);
         Ok::<_, GradeError>(())
     };
-    judge("oracle", solution(task, &task.oracle), &of_oracle).await?;
+    judge("oracle", task.delivery_of(&task.oracle), &of_oracle).await?;
     judge("empty", Delivery::default(), &of_empty).await?;
     for wrong in &task.wrong {
         let fault = |documented: f64, strict: &Strict| of_wrong(documented, strict, wrong.text_only);
         // What an agent was given is there too, unless the solution is made of texts alone.
-        let files = if wrong.text_only { Delivery::of(wrong.files.clone()) } else { solution(task, &wrong.files) };
+        let files = if wrong.text_only { Delivery::of(wrong.files.clone()) } else { task.delivery_of(&wrong.files) };
         judge(&wrong.name, files, &fault).await?;
     }
     Ok(proofs)
-}
-
-/// The files that a workspace begins with, changed by those of a solution.
-fn solution(task: &CodingTask, files: &[crate::delivery::File]) -> Delivery {
-    Delivery::of(task.start.iter().chain(files).cloned())
 }
 
 fn of_oracle(documented: f64, strict: &Strict) -> Option<String> {

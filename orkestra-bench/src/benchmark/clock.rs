@@ -46,6 +46,11 @@ impl TrialClock {
         Ok(clock)
     }
 
+    /// Forgets the time in processes that died: what was done in it is lost.
+    pub(super) fn zeroed(self) -> Self {
+        Self { before: Seen { seconds: 0.0, ..self.before }, ..self }
+    }
+
     /// The time in processes that died.
     pub(super) fn used_before(&self) -> Duration {
         Duration::from_secs_f64(self.before.seconds.clamp(0.0, 1e9))
@@ -132,6 +137,19 @@ mod tests {
         tokio::time::sleep(Duration::from_secs(4)).await;
         assert_eq!(clock.seconds().round(), 10.0);
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_that_is_lost_takes_no_time() {
+        let data = tempfile::tempdir().expect("a directory");
+        let clock = TrialClock::start(data.path(), "t").expect("started");
+        clock.during(tokio::time::sleep(Duration::from_secs(7))).await;
+        drop(clock);
+        let clock = TrialClock::start(data.path(), "t").expect("started").zeroed();
+        assert_eq!((clock.used_before(), clock.restarts()), (Duration::ZERO, 1));
+        clock.during(tokio::time::sleep(Duration::from_secs(5))).await;
+        assert_eq!(clock.seconds().round(), 5.0);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn trouble_outside_is_not_a_restart() {
         let data = tempfile::tempdir().expect("a directory");

@@ -63,6 +63,7 @@ impl TrialTask {
     async fn work(&self, id: &str, task: &CodingTask, spec: &TrialSpec) -> TaskResult<Worked> {
         let noted = |error: std::io::Error| TaskError::new(format!("cannot note the time of a trial: {error}"));
         let clock = TrialClock::start(&self.benchmark.data, id).map_err(noted)?;
+        let clock = if self.benchmark.contestant.continues() { clock } else { clock.zeroed() };
         let start = task.start.iter().map(|file| (file.path.clone(), file.content.clone())).collect();
         let assignment = Assignment {
             id: clock.name(id),
@@ -115,7 +116,7 @@ impl TrialTask {
         }
         let why = last.map(|error| error.to_string()).unwrap_or_default();
         place.check().await.map_err(|error| TaskError::new(error.to_string()))?;
-        let control = grade::strict(task, &Delivery::of(task.oracle.clone()), place, &scratch).await;
+        let control = grade::strict(task, &task.delivery_of(&task.oracle), place, &scratch).await;
         if !control.is_ok_and(|strict| strict.is_solved()) {
             return Err(TaskError::new(format!("nothing can be graded here now, not even the oracle: {why}")));
         }

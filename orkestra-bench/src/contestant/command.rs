@@ -19,7 +19,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, interval, sleep_until, timeout};
 
 use super::output::Tail;
-use super::{Assignment, Attempt, AttemptError, Contestant, presets};
+use super::{Assignment, Attempt, AttemptError, Contestant, outside, presets};
 use crate::limits::{PEER_GRACE, PEER_OBJECTIVE_BYTES_MAX};
 use crate::result::{AgentInfo, Ending, Moment};
 
@@ -238,6 +238,10 @@ impl Contestant for CommandContestant {
         format!("agents work in docker ({}), network registries, with one model endpoint", self.docker.image)
     }
 
+    fn continues(&self) -> bool {
+        false
+    }
+
     async fn attempt(&self, assignment: &Assignment) -> Result<Attempt, AttemptError> {
         let begun = Instant::now();
         let left = Duration::from_secs(assignment.limits.seconds).saturating_sub(assignment.used);
@@ -260,10 +264,14 @@ impl Contestant for CommandContestant {
         };
         let worked = work.run().await;
         let tail = work.tail;
+        let failing = gateway.failing_for();
         // IMPORTANT: the container is gone before anyone looks at the workspace, whatever happened.
         let closed = sandbox.close().await;
         let ending = worked?;
         closed.map_err(|error| trouble(&error))?;
+        if let Some(trouble) = outside::of_endpoint(failing, &ending, assignment.limits) {
+            return Err(trouble);
+        }
         Ok(attempt(ending, workspace, &gateway, tail))
     }
 }
@@ -314,5 +322,6 @@ async fn drain(pipe: &mut PipedCommand, has_ended: bool) -> Vec<u8> {
 
 fn trouble(error: &SandboxError) -> AttemptError {
     let text = format!("the sandbox of the agent failed: {error}");
-    if error.is_retryable() { AttemptError::passing(text) } else { AttemptError::lasting(text) }
+    // What it did is lost with its sandbox.
+    if error.is_retryable() { AttemptError::passing(text).anew() } else { AttemptError::lasting(text).anew() }
 }

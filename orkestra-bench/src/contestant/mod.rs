@@ -26,6 +26,11 @@ pub trait Contestant: Send + Sync {
     /// Where its commands run, in words, with what is not confined there.
     fn place(&self) -> String;
 
+    /// Whether it goes on with its work after the death of the process. One that begins anew has all of its time again.
+    fn continues(&self) -> bool {
+        true
+    }
+
     /// Works on one trial until it ends or a limit is reached. Afterwards nothing of it runs any more, and nothing writes in the
     /// workspace.
     ///

@@ -1,10 +1,12 @@
 //! Trouble that is not the agent's: a model that cannot be reached says nothing about the agent, so the trial does not count.
 
+use std::time::Duration;
+
 use orkestra_core::prelude::Outcome;
 
 use super::AttemptError;
 use super::record::Record;
-use crate::result::TrialLimits;
+use crate::result::{Ending, TrialLimits};
 
 /// A trial whose time is used up while the model cannot be reached does not count when this share of its time was lost: less than
 /// that would hardly have changed the result.
@@ -35,6 +37,19 @@ pub(super) fn of_waiting(record: &Record, limits: TrialLimits) -> Option<Attempt
     (lost >= limits.seconds as f64 * LOST_SHARE).then(|| AttemptError::passing(text()).anew())
 }
 
+/// The trouble outside because of which another agent ended: the endpoint has served none of its calls for so long. Such an agent
+/// may say that it has finished.
+pub(super) fn of_endpoint(failing: Option<Duration>, ending: &Ending, limits: TrialLimits) -> Option<AttemptError> {
+    let lost = failing?.as_secs_f64();
+    let counts = match ending {
+        Ending::OutOfTokens => true,
+        Ending::OutOfTime => lost < limits.seconds as f64 * LOST_SHARE,
+        _ => false,
+    };
+    let text = || format!("the model endpoint served none of the agent's calls in the last {lost:.0} s of the trial");
+    (!counts).then(|| AttemptError::passing(text()).anew())
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -59,6 +74,21 @@ mod tests {
         assert_eq!(check("model_bad_request", true), None);
         assert_eq!(check("validation_failure", true), None);
         assert_eq!(check("model_malformed", false), None);
+    }
+
+    #[test]
+    fn an_agent_whose_endpoint_fails_is_not_judged() {
+        let check = |failing: Option<u64>, ending: Ending| {
+            let limits = TrialLimits { seconds: 100, tokens: None };
+            of_endpoint(failing.map(Duration::from_secs), &ending, limits).map(|error| error.begins_anew())
+        };
+        let failed = || Ending::Failed { reason: String::new() };
+        assert_eq!(check(Some(1), failed()), Some(true));
+        assert_eq!(check(Some(1), Ending::Finished), Some(true));
+        assert_eq!(check(None, failed()), None);
+        assert_eq!(check(Some(50), Ending::OutOfTime), Some(true));
+        assert_eq!(check(Some(5), Ending::OutOfTime), None);
+        assert_eq!(check(Some(50), Ending::OutOfTokens), None);
     }
 
     #[test]

@@ -43,6 +43,42 @@ fn links_special_files_and_packages_are_not_delivered() {
 }
 
 #[test]
+fn a_file_that_is_swapped_while_it_is_read_neither_blocks_nor_leads_outside() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+
+    let (root, outside) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+    fs::write(outside.path().join("a"), "secret").expect("written");
+    for name in ["a", "b", "c"] {
+        fs::create_dir(root.path().join(name)).expect("made");
+        fs::write(root.path().join(name).join("a"), "mine").expect("written");
+    }
+    let elsewhere = tempfile::tempdir().expect("a directory");
+    let other = |name: &str| elsewhere.path().join(name);
+    symlink(outside.path().join("a"), other("link")).expect("linked");
+    symlink(outside.path(), other("directory")).expect("linked");
+    rustix::fs::mkfifoat(CWD, other("pipe"), rustix::fs::Mode::RWXU).expect("made");
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                for (name, other_name) in [("a/a", "link"), ("b/a", "pipe"), ("c", "directory")] {
+                    for _ in 0..2 {
+                        renameat_with(CWD, root.path().join(name), CWD, other(other_name), RenameFlags::EXCHANGE)
+                            .expect("swapped");
+                    }
+                }
+            }
+        });
+        let read: Vec<Delivery> = (0..2000).map(|_| Delivery::read(root.path()).expect("readable")).collect();
+        done.store(true, Ordering::Relaxed);
+        let strange = read.iter().flat_map(Delivery::files).find(|file| file.content != b"mine");
+        assert!(strange.is_none(), "{strange:?}");
+    });
+}
+
+#[test]
 fn what_could_be_planted_for_a_grader_is_not_copied() {
     for path in [
         "conftest.py",

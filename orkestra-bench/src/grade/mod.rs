@@ -22,6 +22,7 @@ use std::path::Path;
 use orkestra_tools::SandboxError;
 
 pub use self::places::{GRADING_IMAGE, GradingPlace};
+use self::program::{Program, Workplace};
 use self::session::Session;
 use crate::delivery::{self, Delivery, File};
 use crate::result::{CheckResult, Documented, Strict};
@@ -109,10 +110,10 @@ pub(crate) async fn strict_until(
     let (program, tests) = (scratch.join("program"), scratch.join("tests"));
     std::fs::create_dir_all(&program)?;
     std::fs::create_dir_all(&tests)?;
-    delivery.write_copy(&program)?;
     delivery::write(&tests, &File::new("grader.py", task.grader.clone()))?;
     delivery::write(&tests, &File::new("grading.py", GRADING))?;
-    let outcome = judge(until, task, place, scratch, &program, &tests).await;
+    let copy = Workplace { place, delivery, directory: &program };
+    let outcome = judge(until, task, copy, scratch, &tests).await;
     // What cannot be removed is replaced by the next call.
     let _ = tokio::fs::remove_dir_all(scratch).await;
     outcome
@@ -121,15 +122,16 @@ pub(crate) async fn strict_until(
 async fn judge(
     until: Until,
     task: &CodingTask,
-    place: &GradingPlace,
+    copy: Workplace<'_>,
     scratch: &Path,
-    program: &Path,
     tests: &Path,
 ) -> Result<Strict, GradeError> {
-    let (of_program, of_tests) = tokio::try_join!(place.start(program, "program"), place.start_tests(tests))?;
-    let session = Session::new(of_program.as_ref(), scratch, until);
+    let (program, of_tests) = tokio::try_join!(Program::start(copy, scratch), async {
+        Ok::<_, GradeError>(copy.place.start_tests(tests).await?)
+    })?;
+    let mut session = Session::new(program, until);
     let reports = session.run(of_tests.as_ref(), task.tests_time).await;
-    let closed = tokio::join!(of_program.close(), of_tests.close());
+    let closed = tokio::join!(session.end(), of_tests.close());
     let reports = reports?;
     closed.0.and(closed.1)?;
     Ok(verdict::verdict(&task.tests, reports))

@@ -10,6 +10,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::protocol::{Answer, Bytes};
+use super::{GradeError, GradingPlace};
+use crate::delivery::{self, Delivery, File};
 use crate::limits::{CONNECTIONS_MAX, STDERR_BYTES_MAX, STDOUT_BYTES_MAX};
 
 /// The file with the standard input of a command, in the workspace.
@@ -26,17 +28,54 @@ const OVERHEAD: Duration = Duration::from_secs(10);
 const TIMED_OUT: [i32; 2] = [124, 137];
 
 /// The solution in its sandbox. Trouble of the solution is an [`Answer`] with an error; an `Err` is trouble of the sandbox.
-pub(super) struct Program<'sandbox> {
-    sandbox: &'sandbox dyn Sandbox,
+pub(super) struct Program<'delivery> {
+    sandbox: Box<dyn Sandbox>,
+    copy: Workplace<'delivery>,
     /// Where the output of the last command is kept, outside of the sandbox.
     output: PathBuf,
     connections: BTreeMap<u64, Box<dyn Connection>>,
     opened: u64,
 }
 
-impl<'sandbox> Program<'sandbox> {
-    pub(super) fn new(sandbox: &'sandbox dyn Sandbox, scratch: &Path) -> Self {
-        Self { sandbox, output: scratch.join("output"), connections: BTreeMap::new(), opened: 0 }
+/// What a solution works on: a copy of a delivery in a directory of its own.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Workplace<'delivery> {
+    pub(super) place: &'delivery GradingPlace,
+    pub(super) delivery: &'delivery Delivery,
+    pub(super) directory: &'delivery Path,
+}
+
+impl Workplace<'_> {
+    /// Makes the copy anew, with these files besides, and a sandbox on it.
+    async fn start(&self, files: &[File]) -> Result<Box<dyn Sandbox>, GradeError> {
+        match std::fs::remove_dir_all(self.directory) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+            _ => std::fs::create_dir_all(self.directory)?,
+        }
+        self.delivery.write_copy(self.directory)?;
+        files.iter().try_for_each(|file| delivery::write(self.directory, file))?;
+        Ok(self.place.start(self.directory, "program").await?)
+    }
+}
+
+impl<'delivery> Program<'delivery> {
+    pub(super) async fn start(copy: Workplace<'delivery>, scratch: &Path) -> Result<Self, GradeError> {
+        let sandbox = copy.start(&[]).await?;
+        Ok(Self { sandbox, copy, output: scratch.join("output"), connections: BTreeMap::new(), opened: 0 })
+    }
+
+    /// Puts the solution into a new sandbox: of what it did before, only these files are left.
+    pub(super) async fn renew(&mut self, keep: &[String]) -> Result<Answer, GradeError> {
+        self.connections.clear();
+        let kept = |path: &&String| Some(File::new(path.as_str(), self.sandbox.workspace().read(path).ok()?));
+        let files: Vec<File> = keep.iter().filter_map(|path| kept(&path)).collect();
+        self.sandbox.close().await?;
+        self.sandbox = self.copy.start(&files).await?;
+        Ok(Answer::default())
+    }
+
+    pub(super) async fn end(&mut self) -> Result<(), SandboxError> {
+        self.sandbox.close().await
     }
 
     /// Runs a command. Its output goes to files of its own, so that nothing is cut in the middle and the two streams are told apart.
@@ -84,7 +123,7 @@ impl<'sandbox> Program<'sandbox> {
     }
 
     /// Starts a server and waits until its port accepts connections.
-    pub(super) async fn start(&mut self, command: &str, port: u16, time: Duration) -> Result<Answer, SandboxError> {
+    pub(super) async fn serve(&mut self, command: &str, port: u16, time: Duration) -> Result<Answer, SandboxError> {
         let started = match self.sandbox.start_process(ProcessStart::new(OWNER, command)).await {
             Ok(started) => started,
             Err(error @ (SandboxError::Process(_) | SandboxError::InvalidCommand(_))) => {
@@ -167,7 +206,7 @@ impl<'sandbox> Program<'sandbox> {
     }
 
     pub(super) fn files(&self) -> Answer {
-        match crate::delivery::Delivery::read(self.sandbox.workspace().path()) {
+        match Delivery::read(self.sandbox.workspace().path()) {
             Ok(delivery) => {
                 let paths = delivery.files().map(|file| file.path.clone()).filter(|path| path != INPUT);
                 Answer { files: Some(paths.collect()), ..Answer::default() }

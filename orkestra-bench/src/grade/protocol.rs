@@ -17,6 +17,7 @@ pub(super) enum Request {
     Files,
     Read { path: String },
     Write { path: String, bytes: Bytes },
+    Renew { keep: Vec<String> },
     Report { test: String, passed: bool, detail: String },
     Done,
 }

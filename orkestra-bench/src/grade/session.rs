@@ -1,6 +1,5 @@
 //! One run of hidden tests: reads their requests, has the solution do them, and collects what the tests report.
 
-use std::path::Path;
 use std::time::Duration;
 
 use orkestra_tools::{Command, PipedCommand, Sandbox, SandboxError};
@@ -16,19 +15,19 @@ use crate::limits::{REQUEST_BYTES_MAX, REQUESTS_MAX};
 const TESTS: &str = "python3 -B -s -u grader.py";
 
 /// One run of hidden tests.
-pub(super) struct Session<'sandbox> {
-    program: Program<'sandbox>,
+pub(super) struct Session<'delivery> {
+    program: Program<'delivery>,
     reports: Reports,
     until: Until,
 }
 
-impl<'sandbox> Session<'sandbox> {
-    pub(super) fn new(solution: &'sandbox dyn Sandbox, scratch: &Path, until: Until) -> Self {
-        Self { program: Program::new(solution, scratch), reports: Reports::default(), until }
+impl<'delivery> Session<'delivery> {
+    pub(super) fn new(program: Program<'delivery>, until: Until) -> Self {
+        Self { program, reports: Reports::default(), until }
     }
 
     /// Runs the hidden tests in their sandbox until they are done, or this time is used up.
-    pub(super) async fn run(mut self, tests: &dyn Sandbox, time: Duration) -> Result<Reports, GradeError> {
+    pub(super) async fn run(&mut self, tests: &dyn Sandbox, time: Duration) -> Result<Reports, GradeError> {
         let mut pipe = BufReader::new(tests.pipe(Command::new(TESTS)).await?);
         let ended = timeout(time, self.serve(&mut pipe)).await;
         let broken_off = match ended {
@@ -36,7 +35,12 @@ impl<'sandbox> Session<'sandbox> {
             Err(_) => Some(format!("they took more than {} s", time.as_secs())),
         };
         self.reports.broken_off = broken_off;
-        Ok(self.reports)
+        Ok(std::mem::take(&mut self.reports))
+    }
+
+    /// Removes the sandbox of the solution.
+    pub(super) async fn end(&mut self) -> Result<(), SandboxError> {
+        self.program.end().await
     }
 
     /// Answers requests until the tests are done. Returns why they did not come to their end.
@@ -72,11 +76,11 @@ impl<'sandbox> Session<'sandbox> {
         Ok(Some(format!("they sent more than {REQUESTS_MAX} requests")))
     }
 
-    async fn perform(&mut self, request: Request) -> Result<Answer, SandboxError> {
+    async fn perform(&mut self, request: Request) -> Result<Answer, GradeError> {
         let program = &mut self.program;
         Ok(match request {
             Request::Run { command, stdin, timeout_s } => program.run(&command, &stdin.0, seconds(timeout_s)).await?,
-            Request::Start { command, port, timeout_s } => program.start(&command, port, seconds(timeout_s)).await?,
+            Request::Start { command, port, timeout_s } => program.serve(&command, port, seconds(timeout_s)).await?,
             Request::Stop { process } => program.stop(&process).await?,
             Request::ReadProcess { process } => program.read_process(&process).await?,
             Request::Open { port } => program.open(port).await?,
@@ -86,6 +90,7 @@ impl<'sandbox> Session<'sandbox> {
             Request::Files => program.files(),
             Request::Read { path } => program.read(&path),
             Request::Write { path, bytes } => program.write(&path, &bytes.0),
+            Request::Renew { keep } => program.renew(&keep).await?,
             Request::Report { test, passed, detail } => {
                 self.reports.reports.push(Report { test, passed, detail });
                 Answer::default()

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub use self::check::{Check, CheckError};
 pub use self::read::TaskError;
 pub use self::suite::Suite;
-use crate::delivery::File;
+use crate::delivery::{Delivery, File};
 
 /// One coding task.
 ///
@@ -45,6 +45,14 @@ pub struct CodingTask {
     pub wrong: Vec<WrongSolution>,
     /// A hash of all of it, sixteen hexadecimal digits.
     pub fingerprint: String,
+}
+
+impl CodingTask {
+    /// What an agent delivers that adds these files to those that the workspace begins with, or changes those.
+    #[must_use]
+    pub fn delivery_of(&self, files: &[File]) -> Delivery {
+        Delivery::of(self.start.iter().chain(files).cloned())
+    }
 }
 
 /// A solution that the hidden tests must refuse.
@@ -85,5 +93,19 @@ impl Difficulty {
             Self::Medium => "medium",
             Self::Hard => "hard",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_right_solution_has_what_the_workspace_begins_with() {
+        let mut task = Suite::built_in().expect("valid").tasks()[0].clone();
+        task.start = vec![File::new("start.txt", "given"), File::new(task.oracle[0].path.clone(), "to be replaced")];
+        let delivery = task.delivery_of(&task.oracle);
+        assert_eq!(delivery.file("start.txt").map(File::text).as_deref(), Some("given"));
+        assert_eq!(delivery.file(&task.oracle[0].path), Some(&task.oracle[0]));
     }
 }

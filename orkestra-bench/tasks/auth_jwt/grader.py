@@ -263,6 +263,17 @@ def strings_of(value):
     return [str(value)]
 
 
+def processor_ms(requests, ask):
+    """The time of the processor that all programs of the solution take for so many requests."""
+    def taken():
+        lines = program.run("cat /proc/[0-9]*/stat 2>/dev/null").stdout.splitlines()
+        return 10 * sum(int(field) for line in lines for field in line.rpartition(")")[2].split()[11:13])
+    before = taken()
+    for _ in range(requests):
+        ask()
+    return taken() - before
+
+
 @test
 def stores_slow_salted_hashes():
     password = word("Pw", 14)
@@ -284,6 +295,10 @@ def stores_slow_salted_hashes():
         for digest in fast_hashes(password, pieces):
             shapes = (digest.hex(), digest.hex().upper(), base64.b64encode(digest).decode().rstrip("="), b64(digest))
             assert not any(shape in whole for shape in shapes), "the password is kept as a fast hash, which is quick to guess"
+    # Whatever it is, to compare a password with it takes time.
+    other = processor_ms(12, lambda: api().me(None))
+    login = processor_ms(12, lambda: api().post("/login", people[0], password + "x"))
+    assert login - other >= 12 * 4, f"12 logins take {login} ms of the processor, and 12 other requests {other} ms: the hash is quick to guess"
 
 
 @test
@@ -292,6 +307,9 @@ def users_survive_a_restart():
     with Api(path) as first:
         person = first.register()
         token = first.token(*person)
+    # Users are in their file, and not in a process that goes on, or in another file.
+    program.renew(path)
+    shared.clear()
     with Api(path) as second:
         second.accepts(token, person[0])
         assert second.post("/register", *person).status == 409, "the username can be registered again after a restart"

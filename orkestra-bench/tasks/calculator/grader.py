@@ -1,6 +1,7 @@
 import json
 import random
 import re
+import string
 
 from grading import main, program, test
 
@@ -24,14 +25,15 @@ for name, a, b in json.load(sys.stdin):
 print("\\n" + json.dumps(observed))
 """
 
-# Makes a function wrong for all numbers. What the command line calls may be wrong too, or not.
-MUTATION = """
+# Changes a function: what it returns is more by the difference of two numbers, and stays right when they are equal, so that tests
+# cannot tell a wrong function by its source. What the command line calls may be changed too, or not.
+CHANGE = """
 
-_function_before = {name}
+{before} = {name}
 
 
 def {name}(a, b):
-    return _function_before(a, b) + 1
+    return {before}(a, b) + {more} - {less}
 """
 
 
@@ -172,10 +174,16 @@ def unit_tests_notice_wrong_functions():
         program.write("calculator.py", source)
         return ended
 
-    ended = unit_tests_with(source + "\n\n_checked = True\n")
-    assert ended.exit_code == 0, f"the unit tests fail when the file is changed and the functions are not: {ended}"
-    for name in random.sample(["add", "subtract", "multiply", "divide"], 4):
-        ended = unit_tests_with(source + MUTATION.format(name=name))
+    def change(name, difference):
+        less = random.randint(2, 99)
+        before = "_" + "".join(random.choices(string.ascii_lowercase, k=10))
+        return CHANGE.format(name=name, before=before, more=less + difference, less=less)
+
+    names = random.sample(["add", "subtract", "multiply", "divide"], 4)
+    ended = unit_tests_with(source + "".join(change(name, 0) for name in names))
+    assert ended.exit_code == 0, f"the unit tests fail when the functions are written in another way and return the same: {ended}"
+    for name in names:
+        ended = unit_tests_with(source + change(name, 1))
         assert ended.exit_code != 0, f"the unit tests pass although {name} returns wrong results: {ended}"
 
 

@@ -15,7 +15,8 @@ class Service:
     """The service on a file of todos, which is a new one if none is given."""
 
     def __init__(self, environment=None):
-        self.environment = environment or f"TODO_FILE={word()}.dat"
+        self.file = f"{word()}.dat"
+        self.environment = environment or f"TODO_FILE={self.file}"
         self.start()
 
     def start(self):
@@ -27,6 +28,12 @@ class Service:
         except NotStarted as error:
             failures.append(error)
             raise
+
+    def move(self):
+        """Kills the service and starts it elsewhere, with nothing but its file, and what SQLite keeps beside it."""
+        program.renew(*[path for path in program.files() if path.startswith(self.file)])
+        shared.cache_clear()
+        self.start()
 
     def request(self, method, path, json_body=None):
         return program.http(self.port, method, path, json_body, timeout_s=3)
@@ -206,8 +213,7 @@ def keeps_todos_when_it_is_killed():
         todos[0]["done"] = True
         service.request("DELETE", f"/todos/{todos[1]['id']}")
         todos.append(service.create())
-        service.server.stop()
-        service.start()
+        service.move()
         found, wanted = service.list(), [todos[0], *todos[2:]]
         assert found == wanted, f"after the service was killed and started again: {found}, it should be {wanted}"
 

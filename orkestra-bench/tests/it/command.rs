@@ -187,6 +187,20 @@ async fn an_agent_whose_tokens_are_used_up_is_refused_and_ended() {
     assert_eq!((attempt.model_calls, attempt.input_tokens, attempt.output_tokens), (Some(2), Some(60), Some(20)));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_whose_endpoint_is_down_is_not_judged() {
+    let Some(docker) = docker("orkestra-sandbox:latest").await else { return };
+    let data = TempDir::new().expect("a directory");
+    // Nobody listens there. An agent may give up, or say that it has finished.
+    for (name, end) in [("down", "exit 1"), ("finishes", "exit 0")] {
+        let line = format!("{CALL}python3 /tmp/call.py; {end}");
+        let contestant = contestant(docker.clone(), "http://127.0.0.1:9/v1", &line, data.path());
+        let error = contestant.attempt(&assignment(name, 60, None)).await.expect_err("no fault of the agent");
+        assert!(error.is_retryable() && error.begins_anew(), "{error}");
+        assert!(error.to_string().contains("the model endpoint served none of the agent's calls"), "{error}");
+    }
+}
+
 /// With a real model, whose address is in `ORKESTRA_TEST_MODEL_URL`. What the agent achieves is printed and not judged.
 async fn tried_with_a_real_model(name: &str) {
     let Ok(address) = std::env::var("ORKESTRA_TEST_MODEL_URL") else {

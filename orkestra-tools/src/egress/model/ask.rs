@@ -136,6 +136,7 @@ async fn answer(
         Ok(answer) => answer,
         Err(error) => {
             if let Some(call) = call {
+                gateway.note(None);
                 call.fail();
             }
             tracing::warn!(error = %error.without_url(), host = gateway.host(), "the model endpoint does not answer");
@@ -143,6 +144,9 @@ async fn answer(
         }
     };
     let (status, answered) = (answer.status(), answer.headers().clone());
+    if call.is_some() {
+        gateway.note(Some(status));
+    }
     let call = match call {
         // An error has used nothing.
         Some(call) if !status.is_success() => {

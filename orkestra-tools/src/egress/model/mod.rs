@@ -15,10 +15,12 @@ mod pass;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use reqwest::{Client, Url};
+use reqwest::{Client, StatusCode, Url};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use super::EgressError;
 use crate::limits::{EGRESS_CONNECT_TIMEOUT, EGRESS_MODEL_CALLS_MAX, EGRESS_MODEL_SILENCE_MAX};
@@ -71,6 +73,10 @@ struct Counters {
     usage: ModelUsage,
     /// What calls of unknown usage are taken to have used, for the limit only.
     estimated: u64,
+    /// Whether the endpoint has served a call.
+    was_served: bool,
+    /// Since when it has served none.
+    failing_since: Option<Instant>,
 }
 
 impl State {
@@ -190,6 +196,26 @@ impl ModelGateway {
     #[must_use]
     pub fn usage(&self) -> ModelUsage {
         self.counters().usage.clone()
+    }
+
+    /// How long the endpoint has served no call, if the last ones failed: it was down, was overloaded, or refused the key; or it
+    /// never served any. Calls that are refused here do not count.
+    #[must_use]
+    pub fn failing_for(&self) -> Option<Duration> {
+        self.counters().failing_since.map(|since| since.elapsed())
+    }
+
+    /// Notes how the endpoint answered a call; `None` when it did not, or not to its end.
+    fn note(&self, status: Option<StatusCode>) {
+        let mut counters = self.counters();
+        let is_served = status.is_some_and(|status| match status.as_u16() {
+            401 | 402 | 403 | 408 | 429 | 500.. => false,
+            // Before it has served any, the settings are wrong rather than the call.
+            300..500 => counters.was_served,
+            _ => true,
+        });
+        counters.was_served |= is_served;
+        counters.failing_since = if is_served { None } else { counters.failing_since.or_else(|| Some(Instant::now())) };
     }
 
     fn host(&self) -> &str {

@@ -66,7 +66,10 @@ impl Passing {
                 return Ok(None);
             }
             // The error of the client may name the address, which programs in the sandbox do not see.
-            let piece = self.answer.chunk().await.map_err(|_| io::Error::other("the model's answer broke off"))?;
+            let piece = self.answer.chunk().await.map_err(|_| {
+                self.gateway.note(None);
+                io::Error::other("the model's answer broke off")
+            })?;
             let masked = match &piece {
                 Some(piece) => self.masking.push(piece).into_owned(),
                 None => self.masking.finish(),

@@ -274,6 +274,30 @@ async fn an_endpoint_that_is_down_is_told_without_its_address() {
     assert_eq!(gateway.usage(), ModelUsage { calls: 1, ..ModelUsage::default() });
 }
 
+#[tokio::test]
+async fn an_endpoint_that_fails_is_noticed_until_it_serves_again() {
+    let error = |status: &str| whole(status, "application/json", "{}");
+    let answers = [
+        (error("404 Not Found"), true),
+        (answered(1, 1), false),
+        (error("400 Bad Request"), false),
+        (error("503 Service Unavailable"), true),
+        (error("400 Bad Request"), false),
+        (error("429 Too Many Requests"), true),
+        (error("401 Unauthorized"), true),
+        (answered(1, 1), false),
+    ];
+    let endpoint = Endpoint::start(answers.iter().map(|(answer, _)| answer.clone()).collect()).await;
+    let gateway = endpoint.gateway();
+    let proxy = proxy(&gateway).await;
+    assert_eq!(gateway.failing_for(), None);
+    for (answer, is_failing) in answers {
+        ask(&proxy, "POST", "v1/chat/completions", "{}").await;
+        assert_eq!(gateway.failing_for().is_some(), is_failing, "{answer}");
+        assert_eq!(gateway.renewed().failing_for(), None);
+    }
+}
+
 #[test]
 fn addresses_and_keys_that_cannot_be_used_are_refused() {
     for (address, key, expected) in [
