@@ -136,7 +136,7 @@ async fn an_agent_finds_no_hidden_test_and_changes_nothing_after_its_end() {
     let (address, _) = endpoint().await;
     let data = TempDir::new().expect("a directory");
     // Words of the hidden tests of `hello_world`, which the search itself must not hold.
-    let line = "setsid env -i sh -c 'while :; do date +%N >/workspace/changed; done' >/dev/null 2>&1 &\n\
+    let line = "setsid env -i sh -c 'while :; do date +%N >>/workspace/changed; sleep 0.1; done' >/dev/null 2>&1 &\n\
                 { find / -xdev \\( -name 'grader.p*' -o -name 'grading.p*' -o -name 'task.tom*' -o -name oracle \\)\n\
                   grep -rsl --exclude-dir=sys 'prints_the_name_as_it_was_'giv[e]n / --exclude-dir=proc\n\
                   grep -sal 'prints_the_name_as_it_was_'giv[e]n /proc/[0-9]*/environ /proc/[0-9]*/cmdline\n\
