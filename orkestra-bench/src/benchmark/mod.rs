@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use orkestra_core::RunRequest;
-use orkestra_core::prelude::{Engine, EngineBuilder, Limit, NodeStatus, OnFailure, PauseReason, Run, RunStatus};
+use orkestra_core::prelude::{Engine, EngineBuilder, Limit, NodeStatus, OnFailure, PauseReason, Run};
 use serde::{Deserialize, Serialize};
 
 use self::plan::TrialSpec;
@@ -186,8 +186,8 @@ impl Benchmarks {
         for node in &view.undecided {
             run.retry(node).await?;
         }
-        let view = run.view().await?;
-        if view.status == RunStatus::Paused {
+        // IMPORTANT: a retry ends the pause of a failed trial. A resume would give the trial up if it has failed again by now.
+        if view.pause.is_some_and(|reason| !matches!(reason, PauseReason::NodeFailed { .. })) {
             run.resume().await?;
         }
         Ok(())
