@@ -12,7 +12,12 @@ use super::{GradeError, Until};
 use crate::limits::{REQUEST_BYTES_MAX, REQUESTS_MAX};
 
 /// How the hidden tests are run: isolated from what is in the environment and in the directories of the user.
-const TESTS: &str = "python3 -B -s -u grader.py";
+const TESTS: &str = "exec python3 -B -s -u grader.py 2>errors.txt";
+
+/// What the hidden tests print to their standard error, in their own directory.
+const ERRORS: &str = "errors.txt";
+/// Characters of its end that are shown.
+const ERRORS_SHOWN: usize = 2_000;
 
 /// One run of hidden tests.
 pub(super) struct Session<'delivery> {
@@ -29,7 +34,7 @@ impl<'delivery> Session<'delivery> {
     /// Runs the hidden tests in their sandbox until they are done, or this time is used up.
     pub(super) async fn run(&mut self, tests: &dyn Sandbox, time: Duration) -> Result<Reports, GradeError> {
         let mut pipe = BufReader::new(tests.pipe(Command::new(TESTS)).await?);
-        let ended = timeout(time, self.serve(&mut pipe)).await;
+        let ended = timeout(time, self.serve(tests, &mut pipe)).await;
         let broken_off = match ended {
             Ok(served) => served?,
             Err(_) => Some(format!("they took more than {} s", time.as_secs())),
@@ -44,13 +49,19 @@ impl<'delivery> Session<'delivery> {
     }
 
     /// Answers requests until the tests are done. Returns why they did not come to their end.
-    async fn serve(&mut self, pipe: &mut BufReader<PipedCommand>) -> Result<Option<String>, GradeError> {
+    async fn serve(
+        &mut self,
+        tests: &dyn Sandbox,
+        pipe: &mut BufReader<PipedCommand>,
+    ) -> Result<Option<String>, GradeError> {
         for _ in 0..REQUESTS_MAX {
             let mut line = Vec::new();
             let read = (&mut *pipe).take(REQUEST_BYTES_MAX as u64).read_until(b'\n', &mut line).await;
-            if !read.is_ok_and(|_| line.ends_with(b"\n")) {
-                let why = pipe.get_ref().stderr_tail();
-                return Ok(Some(format!("they ended, or sent an endless line: {}", why.trim())));
+            if line.len() >= REQUEST_BYTES_MAX && !line.ends_with(b"\n") {
+                return Ok(Some("they sent an endless line".to_owned()));
+            }
+            if read.is_err() || !line.ends_with(b"\n") {
+                return Err(ended(tests));
             }
             let request = match serde_json::from_slice(&line) {
                 Ok(request) => request,
@@ -70,7 +81,7 @@ impl<'delivery> Session<'delivery> {
                 return Ok(None);
             }
             if sent.is_err() || pipe.get_mut().flush().await.is_err() {
-                return Ok(Some(format!("they ended: {}", pipe.get_ref().stderr_tail().trim())));
+                return Err(ended(tests));
             }
         }
         Ok(Some(format!("they sent more than {REQUESTS_MAX} requests")))
@@ -98,6 +109,15 @@ impl<'delivery> Session<'delivery> {
             Request::Done => Answer::default(),
         })
     }
+}
+
+/// The tests have ended before they were done. The solution does not run where they do, so this is no verdict on it: their sandbox
+/// was lost, or they are broken.
+fn ended(tests: &dyn Sandbox) -> GradeError {
+    let errors = tests.workspace().read(ERRORS).unwrap_or_default();
+    let errors = String::from_utf8_lossy(&errors);
+    let start = errors.char_indices().rev().nth(ERRORS_SHOWN).map_or(0, |(at, _)| at);
+    GradeError::new(format!("the hidden tests ended early: {}", errors[start..].trim()), true)
 }
 
 /// The time of a request: a tenth of a second to ten minutes.

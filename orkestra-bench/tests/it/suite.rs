@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use orkestra_bench::delivery::Delivery;
+use orkestra_bench::grade::strict;
 use orkestra_bench::proof::{Depth, prove};
 use orkestra_bench::task::Suite;
 
@@ -51,6 +53,22 @@ fn the_ten_documented_tasks_are_built_in() {
         "docker_compose medium",
     ];
     assert_eq!(listed, documented);
+}
+
+/// Such as when their sandbox is lost. It must never count as a trial that was not solved.
+#[tokio::test(flavor = "multi_thread")]
+async fn hidden_tests_that_end_early_give_no_verdict() {
+    let Some(place) = place().await else { return };
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tasks/hello_world");
+    let mut task = Suite::in_directory(&directory).expect("valid").tasks()[0].clone();
+    let scratch = tempfile::tempdir().expect("a directory");
+    for (end, why) in [("os._exit(0)", "the hidden tests ended early"), ("raise SystemExit('no idea')", "no idea")] {
+        task.grader = format!("import os\nfrom grading import program\nprogram.files()\n{end}\n");
+        let oracle = Delivery::of(task.oracle.clone());
+        let graded = strict(&task, &oracle, &place, &scratch.path().join("g")).await;
+        let error = graded.expect_err("it is trouble");
+        assert!(error.is_retryable() && error.to_string().contains(why), "{error}");
+    }
 }
 
 async fn is_proved(name: &str) {
