@@ -86,7 +86,8 @@ fn a_model_that_knows_the_answers_solves_every_task() {
     let junit = std::fs::read_to_string(out.join("junit.xml")).expect("it was written");
     let html = std::fs::read_to_string(out.join("report.html")).expect("it was written");
     let tests: usize = trials.iter().map(|(_, trial)| trial["strict"]["tests"].as_array().map_or(0, Vec::len)).sum();
-    assert!(junit.contains(&format!(r#"<testsuites name="benchmark" tests="{tests}" failures="0""#)), "{junit}");
+    let id = result["id"].as_str().expect("an id");
+    assert!(junit.contains(&format!(r#"<testsuites name="{id}" tests="{tests}" failures="0""#)), "{junit}");
     for name in &names {
         assert!(junit.contains(&format!(r#"<testsuite name="{name}""#)) && html.contains(name.as_str()), "{name}");
     }
