@@ -111,7 +111,7 @@ impl<'delivery> Session<'delivery> {
     }
 }
 
-/// The tests have ended before they were done. The solution does not run where they do, so this is no verdict on it: their sandbox
+/// The tests have ended before they were done. The solution runs elsewhere, so this says nothing about it: the sandbox of the tests
 /// was lost, or they are broken.
 fn ended(tests: &dyn Sandbox) -> GradeError {
     let errors = tests.workspace().read(ERRORS).unwrap_or_default();

@@ -33,8 +33,8 @@ impl TaskError {
 }
 
 pub(super) fn from_directory(directory: &Path) -> Result<CodingTask, TaskError> {
-    let read = |directory: &Path| delivery::read_all(directory);
-    let files = read(directory).map_err(|error| TaskError::new(directory.display(), vec![error.to_string()]))?;
+    let files =
+        delivery::read_all(directory).map_err(|error| TaskError::new(directory.display(), vec![error.to_string()]))?;
     let absolute = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
     let name = absolute.file_name().unwrap_or_default().to_string_lossy().into_owned();
     from_files(&name, &files.into_iter().map(|file| (file.path, file.content)).collect())
@@ -52,16 +52,12 @@ pub(super) fn from_files(name: &str, files: &BTreeMap<String, Vec<u8>>) -> Resul
     let grader = text("grader.py").map_err(failed)?;
     let mut problems = Vec::new();
     check(name, &definition, &grader, files, &mut problems);
-    let checks = definition.checks.iter().map(compiled);
-    let mut compiled = Vec::new();
-    for one in checks {
-        match one {
-            Ok(check) => compiled.push(check),
+    let mut checks = Vec::new();
+    for check in &definition.checks {
+        match compiled(check) {
+            Ok(check) => checks.push(check),
             Err(error) => problems.push(error.to_string()),
         }
-    }
-    if !problems.is_empty() {
-        return Err(TaskError::new(format!("task {name}"), problems));
     }
     let below = |prefix: &str| {
         let found = files.iter().filter_map(|(path, content)| Some((path.strip_prefix(prefix)?, content)));
@@ -71,14 +67,20 @@ pub(super) fn from_files(name: &str, files: &BTreeMap<String, Vec<u8>>) -> Resul
     let mut wrong_solutions = Vec::new();
     for wrong in definition.wrong {
         let files = below(&format!("wrong/{}/", wrong.name));
-        wrong_solutions.push(solution(wrong, &oracle, files).map_err(failed)?);
+        match solution(wrong, &oracle, files) {
+            Ok(solution) => wrong_solutions.push(solution),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if !problems.is_empty() {
+        return Err(TaskError::new(format!("task {name}"), problems));
     }
     Ok(CodingTask {
         name: name.to_owned(),
         title: definition.title,
         difficulty: definition.difficulty,
         objective: definition.objective.trim().to_owned(),
-        checks: compiled,
+        checks,
         tests: definition.strict.tests,
         tests_time: Duration::from_secs(definition.strict.timeout_s),
         grader,

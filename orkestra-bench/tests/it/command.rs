@@ -28,7 +28,7 @@ except urllib.error.HTTPError as error:
 END
 "#;
 
-/// Options with the image, or `None` where there is no Docker daemon with it and this is not CI.
+/// Options with the image. Outside of CI, `None` when no Docker daemon has it.
 async fn docker(image: &str) -> Option<DockerOptions> {
     let options = DockerOptions::default().with_image(image);
     match DockerSandbox::available_with(&options).await {
@@ -140,7 +140,7 @@ async fn an_agent_finds_no_hidden_test_and_changes_nothing_after_its_end() {
                 { find / -xdev \\( -name 'grader.p*' -o -name 'grading.p*' -o -name 'task.tom*' -o -name oracle \\)\n\
                   grep -rsl --exclude-dir=sys 'prints_the_name_as_it_was_'giv[e]n / --exclude-dir=proc\n\
                   grep -sal 'prints_the_name_as_it_was_'giv[e]n /proc/[0-9]*/environ /proc/[0-9]*/cmdline\n\
-                  ls -d /work* /var/run/docker.sock /run/docker.sock /workspace/../* | grep -e docker -e '^/work/'\n\
+                  ls -d /var/run/docker.sock /run/docker.sock /workspace/../* | grep -e docker\n\
                   for host in 169.254.169.254 172.17.0.1 1.1.1.1; do timeout 2 bash -c \"exec 3<>/dev/tcp/$host/80\" && echo $host; done\n\
                 } >/tmp/found 2>/dev/null; cp /tmp/found found; sleep 1; echo searched";
     let contestant = contestant(docker, &address, line, data.path());

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use orkestra_bench::benchmark::{BenchmarkError, BenchmarkRequest, Benchmarks};
@@ -19,8 +18,6 @@ use tokio::sync::{Barrier, Notify};
 use crate::place::place;
 
 const RUN: &str = "run";
-/// How often it is looked whether grading has begun.
-const LOOK: Duration = Duration::from_millis(5);
 
 /// What the contestant does in an attempt. Without a script it works.
 enum Turn {
@@ -178,7 +175,7 @@ async fn an_engine_that_is_dropped_while_it_grades_does_not_repeat_the_work() {
     let grading = fixture.data.path().join("grading").join("run.hello_world.1");
     until(&run, |event| matches!(event, Event::StepCompleted { step, .. } if step == "work")).await;
     while !grading.exists() {
-        tokio::time::sleep(LOOK).await;
+        tokio::task::yield_now().await;
     }
     drop((engine, run));
     let (_engine, run) = fixture.start(1, 1).await;

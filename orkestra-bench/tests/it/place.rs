@@ -2,7 +2,7 @@
 
 use orkestra_bench::grade::GradingPlace;
 
-/// The place, or `None` where there is no Docker daemon with the grading image and this is not CI.
+/// The place. Outside of CI, `None` when no Docker daemon has the grading image.
 pub(crate) async fn place() -> Option<GradingPlace> {
     let place = GradingPlace::default();
     match place.check().await {

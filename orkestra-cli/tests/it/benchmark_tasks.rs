@@ -32,7 +32,7 @@ why = "it copies the line"
 
 [[wrong]]
 name = "missing"
-why = "there is no file"
+why = "it has no file"
 removed = ["shout.txt"]
 
 [[wrong]]

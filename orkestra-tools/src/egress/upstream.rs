@@ -5,10 +5,11 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LOCATION};
-use reqwest::{Client, Method, Response, Url};
+use reqwest::{Client, ClientBuilder, Method, Response, Url};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -100,6 +101,45 @@ pub(super) struct Known {
     pub(super) last_modified: Option<String>,
 }
 
+/// What every client of a proxy has: the operator's certificates and proxy, nothing of the environment, no redirect that it follows by
+/// itself (it would take credentials elsewhere).
+///
+/// # Errors
+/// [`EgressError::Options`] when a certificate or the address of the proxy is invalid.
+pub(super) fn builder(
+    certificates: &[Vec<u8>],
+    proxy: Option<&str>,
+    silence_max: Duration,
+) -> Result<ClientBuilder, EgressError> {
+    let mut builder = Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(EGRESS_CONNECT_TIMEOUT)
+        .read_timeout(silence_max)
+        .referer(false)
+        // IMPORTANT: what is kept is what was sent, of a known length. Another crate may have switched these on.
+        .no_gzip()
+        .no_brotli()
+        .no_zstd()
+        .no_deflate()
+        .no_proxy()
+        .user_agent(concat!("orkestra-egress/", env!("CARGO_PKG_VERSION")));
+    for pem in certificates {
+        let read = reqwest::Certificate::from_pem_bundle(pem);
+        builder =
+            builder.tls_certs_merge(read.map_err(|error| invalid("a file of certificates cannot be read", &error))?);
+    }
+    if let Some(proxy) = proxy {
+        let what = "the address of the operator's proxy is invalid; give one such as http://proxy.example.com:3128";
+        Url::parse(proxy).map_err(|error| invalid(what, &error))?;
+        builder = builder.proxy(reqwest::Proxy::all(proxy).map_err(|error| invalid(what, &error))?);
+    }
+    Ok(builder)
+}
+
+pub(super) fn invalid(what: &str, error: &dyn std::fmt::Display) -> EgressError {
+    EgressError::Options(format!("{what}: {error}"))
+}
+
 /// The client of one proxy.
 pub(super) struct Upstream {
     client: Client,
@@ -114,36 +154,15 @@ impl Upstream {
         for (host, trust) in options.registries.iter().flat_map(Registry::trusted) {
             trusts.add(&host, trust);
         }
-        let failed = |what: &str, error: &dyn std::fmt::Display| EgressError::Options(format!("{what}: {error}"));
-        let mut builder = Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(EGRESS_CONNECT_TIMEOUT)
-            .read_timeout(EGRESS_SILENCE_MAX)
-            .referer(false)
-            // IMPORTANT: what is kept is what was sent, of a known length. Another crate may have switched these on.
-            .no_gzip()
-            .no_brotli()
-            .no_zstd()
-            .no_deflate()
-            .no_proxy()
-            .user_agent(concat!("orkestra-egress/", env!("CARGO_PKG_VERSION")));
-        for pem in &options.certificates {
-            let read = reqwest::Certificate::from_pem_bundle(pem);
-            let read = read.map_err(|error| failed("a file of certificates cannot be read", &error))?;
-            builder = builder.tls_certs_merge(read);
-        }
-        if let Some(proxy) = &options.proxy {
-            let invalid =
-                "the address of the operator's proxy is invalid; give one such as http://proxy.example.com:3128";
-            let url = Url::parse(proxy).map_err(|error| failed(invalid, &error))?;
+        let builder = builder(&options.certificates, options.proxy.as_deref(), EGRESS_SILENCE_MAX)?;
+        if let Some(proxy) = options.proxy.as_deref().and_then(|proxy| Url::parse(proxy).ok()) {
             // The proxy of an operator may be anywhere, on this machine too.
-            trusts.add(url.host_str().unwrap_or_default(), Trust::OperatorLoopback);
-            builder = builder.proxy(reqwest::Proxy::all(proxy).map_err(|error| failed(invalid, &error))?);
+            trusts.add(proxy.host_str().unwrap_or_default(), Trust::OperatorLoopback);
         }
         let trusts = Arc::new(trusts);
         let guard = Guard { trusts: Arc::clone(&trusts), names: names.clone() };
         let client = builder.dns_resolver(Arc::new(guard)).build();
-        let client = client.map_err(|error| failed("cannot set up the client of registries", &error))?;
+        let client = client.map_err(|error| invalid("cannot set up the client of registries", &error))?;
         Ok(Self { client, trusts, names, is_proxied: options.proxy.is_some() })
     }
 

@@ -80,7 +80,7 @@ pub(super) async fn exceeded(place: &'static str, workspace: &Workspace, process
             Ok((Some(full), _)) => return full,
             // The runtime ends.
             Err(error) if error.is_cancelled() => return std::future::pending().await,
-            // Measuring panicked: without it there is no limit, so nothing goes on.
+            // The measurement panicked. Commands must not run without a limit, so the workspace counts as full.
             Err(_) => return Full { place, usage: Usage { bytes: 0, files: u64::MAX }, limit },
         }
     }

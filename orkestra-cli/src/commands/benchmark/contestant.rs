@@ -25,6 +25,15 @@ const MODEL_KEY: &str = "OPENAI_API_KEY";
 /// Packages are cached for all benchmarks of a directory.
 const CACHE: (&str, &str) = (".orkestra", "default");
 
+/// What a benchmark stands on.
+pub(super) struct Parts<'session> {
+    pub(super) directory: &'session Path,
+    pub(super) settings: &'session Settings,
+    pub(super) suite: Suite,
+    pub(super) place: GradingPlace,
+    pub(super) store: Arc<dyn Store>,
+}
+
 /// A started engine on which benchmarks run.
 pub(super) struct Working {
     pub(super) benchmarks: Benchmarks,
@@ -33,16 +42,10 @@ pub(super) struct Working {
 }
 
 impl Working {
-    pub(super) async fn start(
-        directory: &Path,
-        settings: &Settings,
-        suite: Suite,
-        place: GradingPlace,
-        store: Arc<dyn Store>,
-    ) -> Result<Self, Failure> {
-        match &settings.agent {
-            Some(agent) => other(agent, directory, settings, suite, place, store).await,
-            None => pipeline(directory, settings, suite, place, store).await,
+    pub(super) async fn start(parts: Parts<'_>) -> Result<Self, Failure> {
+        match &parts.settings.agent {
+            Some(agent) => other(agent, parts).await,
+            None => pipeline(parts).await,
         }
     }
 
@@ -61,13 +64,8 @@ impl Working {
     }
 }
 
-async fn pipeline(
-    directory: &Path,
-    settings: &Settings,
-    suite: Suite,
-    place: GradingPlace,
-    store: Arc<dyn Store>,
-) -> Result<Working, Failure> {
+async fn pipeline(parts: Parts<'_>) -> Result<Working, Failure> {
+    let Parts { directory, settings, suite, place, store } = parts;
     let (sandbox, runtime) = Sandbox::choice(settings.sandbox()?);
     let choice = settings.model.as_ref().map_or_else(ModelChoice::automatic, ModelChoice::named);
     let choice = settings.base_url.iter().fold(choice, ModelChoice::with_base_url);
@@ -95,14 +93,8 @@ async fn pipeline(
 }
 
 /// Another agent, in a container with a gateway to the model.
-async fn other(
-    agent: &str,
-    directory: &Path,
-    settings: &Settings,
-    suite: Suite,
-    place: GradingPlace,
-    store: Arc<dyn Store>,
-) -> Result<Working, Failure> {
+async fn other(agent: &str, parts: Parts<'_>) -> Result<Working, Failure> {
+    let Parts { directory, settings, suite, place, store } = parts;
     let (Some(model), Some(base_url)) = (&settings.model, &settings.base_url) else {
         return Err(Failure::usage("--agent needs --model and --base-url"));
     };

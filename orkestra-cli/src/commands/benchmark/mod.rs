@@ -55,13 +55,13 @@ async fn start(arguments: StartArguments) -> Result<Exit, Failure> {
     // Before anything is created: what is wrong with the tasks, and what this machine lacks.
     let suite = settings.suite()?;
     settings.request().check(&suite).map_err(session::failed)?;
-    place(settings.grading()).await?;
+    let place = place(settings.grading()).await?;
     let directory = match &arguments.out {
         Some(out) => out.clone(),
         None => next(Path::new(BENCHMARKS))?,
     };
     settings.create(&directory)?;
-    session::perform(&directory, settings, suite, json).await
+    session::perform(&directory, settings, suite, place, json).await
 }
 
 async fn resume(arguments: ResumeBenchmarkArguments) -> Result<Exit, Failure> {
@@ -71,8 +71,8 @@ async fn resume(arguments: ResumeBenchmarkArguments) -> Result<Exit, Failure> {
     };
     let settings = Settings::read(&directory)?;
     let suite = settings.suite()?;
-    place(settings.grading()).await?;
-    session::perform(&directory, settings, suite, arguments.json).await
+    let place = place(settings.grading()).await?;
+    session::perform(&directory, settings, suite, place, arguments.json).await
 }
 
 /// The tasks of a choice.

@@ -4,16 +4,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use orkestra_bench::benchmark::{BenchmarkError, Benchmarks};
+use orkestra_bench::grade::GradingPlace;
 use orkestra_bench::result::BenchmarkResult;
 use orkestra_bench::task::Suite;
 use orkestra_core::kernel::Next;
 use orkestra_core::prelude::{Cursor, Event, NodeStatus, Outcome, Run};
 use orkestra_store::SledStore;
 
-use super::contestant::Working;
+use super::contestant::{Parts, Working};
 use super::progress::{self, Progress};
+use super::results;
 use super::settings::Settings;
-use super::{place, results};
 use crate::exit::{Exit, Failure};
 use crate::signals::Stop;
 
@@ -25,13 +26,19 @@ enum Ending {
     Detached,
 }
 
-pub(super) async fn perform(directory: &Path, settings: Settings, suite: Suite, json: bool) -> Result<Exit, Failure> {
+pub(super) async fn perform(
+    directory: &Path,
+    settings: Settings,
+    suite: Suite,
+    place: GradingPlace,
+    json: bool,
+) -> Result<Exit, Failure> {
     let mut stop = Stop::listen()?;
     let shown = directory.display().to_string();
     let store = SledStore::open(directory.join("store"))
         .map_err(|error| Failure::failed(format!("cannot open the journal of the benchmark in {shown}: {error}")))?;
-    let place = place(settings.grading()).await?;
-    let working = Working::start(directory, &settings, suite, place, Arc::new(store)).await?;
+    let working =
+        Working::start(Parts { directory, settings: &settings, suite, place, store: Arc::new(store) }).await?;
     let done = work(directory, &settings, &working, &mut stop, json).await;
     working.shut_down().await;
     let (ending, result) = done?;

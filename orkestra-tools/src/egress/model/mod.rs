@@ -22,8 +22,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::EgressError;
-use crate::limits::{EGRESS_CONNECT_TIMEOUT, EGRESS_MODEL_CALLS_MAX, EGRESS_MODEL_SILENCE_MAX};
+use super::{EgressError, upstream};
+use crate::limits::{EGRESS_MODEL_CALLS_MAX, EGRESS_MODEL_SILENCE_MAX};
 use crate::secrets::Secrets;
 
 pub(super) use ask::serve;
@@ -262,27 +262,6 @@ impl ModelGateway {
 }
 
 fn client(certificates: &[Vec<u8>], proxy: Option<&str>) -> Result<Client, EgressError> {
-    let failed = |what: &str, error: &dyn fmt::Display| EgressError::Options(format!("{what}: {error}"));
-    let mut builder = Client::builder()
-        // A redirect would take the key elsewhere.
-        .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(EGRESS_CONNECT_TIMEOUT)
-        .read_timeout(EGRESS_MODEL_SILENCE_MAX)
-        .referer(false)
-        .no_gzip()
-        .no_brotli()
-        .no_zstd()
-        .no_deflate()
-        .no_proxy()
-        .user_agent(concat!("orkestra-egress/", env!("CARGO_PKG_VERSION")));
-    for pem in certificates {
-        let read = reqwest::Certificate::from_pem_bundle(pem);
-        builder =
-            builder.tls_certs_merge(read.map_err(|error| failed("a file of certificates cannot be read", &error))?);
-    }
-    if let Some(proxy) = proxy {
-        let invalid = "the address of the operator's proxy is invalid; give one such as http://proxy.example.com:3128";
-        builder = builder.proxy(reqwest::Proxy::all(proxy).map_err(|error| failed(invalid, &error))?);
-    }
-    builder.build().map_err(|error| failed("cannot set up the client of the model", &error))
+    let client = upstream::builder(certificates, proxy, EGRESS_MODEL_SILENCE_MAX)?.build();
+    client.map_err(|error| upstream::invalid("cannot set up the client of the model", &error))
 }
